@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every system call that the library makes, behind one table that tests replace.
+ *
+ * kvi_os points at the table in force: the real one, or a test's that fails the n-th call, records
+ * writes and flushes, or turns the clock. It is set before any env is open and not changed while one
+ * is. Each entry returns 0 or a positive errno; outputs come last and are set only on success. EINTR
+ * is retried inside, short reads and writes are completed or reported: `read_at` past the end of the
+ * file gives a smaller count, `write_at` and `writev_at` are all or an error.
+ *
+ * Refuses: any policy. Which file, which order, which range is decided above. Descriptors are opened
+ * with O_CLOEXEC. Any thread may call any entry.
+ */
+#ifndef KVI_OS_OS_H
+#define KVI_OS_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/attr.h"
+
+/* What stat tells of a file, as far as the library asks. */
+struct kvi_os_stat {
+    uint64_t dev;
+    uint64_t inode;
+    uint64_t size_bytes;
+    uint64_t blocks_bytes; /* allocated on disk */
+    uint32_t mode;         /* type and permission bits, as st_mode */
+    uint32_t links;        /* names it has; 0: unlinked */
+};
+
+enum kvi_os_lock { KVI_OS_UNLOCK, KVI_OS_LOCK_READ, KVI_OS_LOCK_WRITE };
+
+struct kvi_os {
+    /* files */
+    int (*open)(const char *path, int flags, uint32_t mode, int *fd_out);
+    int (*close)(int fd);
+    int (*read_at)(int fd, void *data, size_t size_bytes, uint64_t offset, size_t *got_out);
+    int (*write_at)(int fd, const void *data, size_t size_bytes, uint64_t offset);
+    int (*writev_at)(int fd, const struct iovec *parts, int count, uint64_t offset); /* <= IOV_MAX */
+    int (*write_stream)(int fd, const void *data, size_t size_bytes); /* pipes, sockets too */
+    int (*flush)(int fd);      /* fdatasync */
+    int (*flush_full)(int fd); /* fsync: directories, new files */
+    int (*write_back)(int fd, uint64_t offset, uint64_t size_bytes); /* starts it, waits for nothing */
+    int (*truncate)(int fd, uint64_t size_bytes);
+    int (*allocate)(int fd, uint64_t offset, uint64_t size_bytes); /* posix_fallocate */
+    int (*punch)(int fd, uint64_t offset, uint64_t size_bytes);    /* EOPNOTSUPP where it can't */
+    int (*stat_fd)(int fd, struct kvi_os_stat *stat_out);
+    int (*stat_path)(const char *path, struct kvi_os_stat *stat_out);
+    int (*fs_type)(int fd, int64_t *magic_out); /* f_type of fstatfs */
+    int (*link_fd)(int fd, const char *path);   /* give an O_TMPFILE descriptor its name */
+    int (*link)(const char *from, const char *to);
+    int (*rename_noreplace)(const char *from, const char *to); /* EEXIST if `to` exists */
+    int (*unlink)(const char *path);
+    int (*memfd)(const char *name, int *fd_out);
+    /* maps */
+    int (*map)(int fd, uint64_t offset, uint64_t size_bytes, bool writable, void **address_out);
+    int (*unmap)(void *address, uint64_t size_bytes);
+    int (*map_anon)(uint64_t size_bytes, void **address_out); /* private, NORESERVE, zero */
+    int (*advise)(void *address, uint64_t size_bytes, int advice); /* madvise */
+    /* locks: open-file-description locks, never waiting */
+    int (*lock)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes); /* EAGAIN: held */
+    int (*lock_probe)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes,
+                      bool *conflict_out); /* F_OFD_GETLK: would `kind` conflict with another's? */
+    /* threads and time */
+    int (*futex_wait)(uint32_t *word, uint32_t expected, uint32_t timeout_ms); /* shared; ETIMEDOUT,
+                                                                                  EAGAIN: changed */
+    int (*futex_wake)(uint32_t *word, int count);
+    int (*sleep_us)(uint32_t us);
+    uint64_t (*monotonic_ns)(void); /* CLOCK_BOOTTIME: the same for all processes of a boot */
+    int64_t (*pid)(void);
+    int (*random)(void *data, size_t size_bytes);
+    int (*boot_id)(uint8_t id_out[16]); /* zeros where the kernel does not tell */
+};
+
+/* The table in force. Tests assign it before the first open. */
+extern const struct kvi_os *kvi_os;
+
+/* The real system calls. */
+extern const struct kvi_os kvi_os_real;
+
+#endif
