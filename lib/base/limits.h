@@ -24,20 +24,20 @@
 #define KVI_RESERVE_MIN ((uint64_t)1 << 30)
 
 #ifdef KVI_SMALL_LIMITS
-#define KVI_ONE_FLUSH_PAGES 3u        /* commits up to this use one flush */
-#define KVI_REGION_BITS_MAX 256u      /* pages in a region */
-#define KVI_MAP_INLINE_MAX 4u         /* inline space map entries of a snapshot page */
-#define KVI_MAP_FANOUT_MAX 3u         /* entries of an index page */
-#define KVI_GROW_PAGES_MIN 1u         /* least growth of the file */
-#define KVI_READER_SLOTS_FIRST 2u     /* reader slots before the table grows */
-#define KVI_PROCESS_SLOTS_FIRST 2u    /* process slots before the table grows */
-#define KVI_DIRTY_BUDGET_MIN 16u      /* pages: least dirty budget */
-#define KVI_REGION_TRIES 2u           /* regions tried before the file grows */
+#define KVI_ONE_FLUSH_PAGES 3u     /* commits up to this use one flush */
+#define KVI_REGION_BITS_MAX 256u   /* pages in a region */
+#define KVI_MAP_INLINE_MAX 4u      /* inline space map entries of a snapshot page */
+#define KVI_MAP_FANOUT_MAX 3u      /* entries of an index page */
+#define KVI_GROW_PAGES_MIN 1u      /* least growth of the file */
+#define KVI_READER_SLOTS_FIRST 2u  /* reader slots before the table grows */
+#define KVI_PROCESS_SLOTS_FIRST 2u /* process slots before the table grows */
+#define KVI_DIRTY_BUDGET_MIN 16u   /* pages: least dirty budget */
+#define KVI_REGION_TRIES 2u        /* regions tried before the file grows */
 #else
-#define KVI_ONE_FLUSH_PAGES 0u        /* 0: what 4 MiB are in pages */
-#define KVI_REGION_BITS_MAX 0u        /* 0: what fits a page */
-#define KVI_MAP_INLINE_MAX 0u         /* 0: what fits the snapshot page */
-#define KVI_MAP_FANOUT_MAX 0u         /* 0: what fits a page */
+#define KVI_ONE_FLUSH_PAGES 0u /* 0: what 4 MiB are in pages */
+#define KVI_REGION_BITS_MAX 0u /* 0: what fits a page */
+#define KVI_MAP_INLINE_MAX 0u  /* 0: what fits the snapshot page */
+#define KVI_MAP_FANOUT_MAX 0u  /* 0: what fits a page */
 #define KVI_GROW_PAGES_MIN 16u
 #define KVI_READER_SLOTS_FIRST 126u
 #define KVI_PROCESS_SLOTS_FIRST 64u

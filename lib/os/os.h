@@ -40,11 +40,13 @@ struct kvi_os {
     int (*close)(int fd);
     int (*read_at)(int fd, void *data, size_t size_bytes, uint64_t offset, size_t *got_out);
     int (*write_at)(int fd, const void *data, size_t size_bytes, uint64_t offset);
-    int (*writev_at)(int fd, const struct iovec *parts, int count, uint64_t offset); /* <= IOV_MAX */
+    /* at most IOV_MAX parts */
+    int (*writev_at)(int fd, const struct iovec *parts, int count, uint64_t offset);
     int (*write_stream)(int fd, const void *data, size_t size_bytes); /* pipes, sockets too */
-    int (*flush)(int fd);      /* fdatasync */
+    int (*flush)(int fd);                                             /* fdatasync */
     int (*flush_full)(int fd); /* fsync: directories, new files */
-    int (*write_back)(int fd, uint64_t offset, uint64_t size_bytes); /* starts it, waits for nothing */
+    /* starts it, waits for nothing */
+    int (*write_back)(int fd, uint64_t offset, uint64_t size_bytes);
     int (*truncate)(int fd, uint64_t size_bytes);
     int (*allocate)(int fd, uint64_t offset, uint64_t size_bytes); /* posix_fallocate */
     int (*punch)(int fd, uint64_t offset, uint64_t size_bytes);    /* EOPNOTSUPP where it can't */
@@ -59,15 +61,16 @@ struct kvi_os {
     /* maps */
     int (*map)(int fd, uint64_t offset, uint64_t size_bytes, bool writable, void **address_out);
     int (*unmap)(void *address, uint64_t size_bytes);
-    int (*map_anon)(uint64_t size_bytes, void **address_out); /* private, NORESERVE, zero */
+    int (*map_anon)(uint64_t size_bytes, void **address_out);      /* private, NORESERVE, zero */
     int (*advise)(void *address, uint64_t size_bytes, int advice); /* madvise */
-    /* locks: open-file-description locks, never waiting */
-    int (*lock)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes); /* EAGAIN: held */
+    /* locks: open-file-description locks, never waiting; EAGAIN: another holds it */
+    int (*lock)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes);
+    /* F_OFD_GETLK: would `kind` conflict with another's? */
     int (*lock_probe)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes,
-                      bool *conflict_out); /* F_OFD_GETLK: would `kind` conflict with another's? */
+                      bool *conflict_out);
     /* threads and time */
-    int (*futex_wait)(uint32_t *word, uint32_t expected, uint32_t timeout_ms); /* shared; ETIMEDOUT,
-                                                                                  EAGAIN: changed */
+    /* between processes too; ETIMEDOUT, EAGAIN: the word is not (or no longer) as expected */
+    int (*futex_wait)(uint32_t *word, uint32_t expected, uint32_t timeout_ms);
     int (*futex_wake)(uint32_t *word, int count);
     int (*sleep_us)(uint32_t us);
     uint64_t (*monotonic_ns)(void); /* CLOCK_BOOTTIME: the same for all processes of a boot */

@@ -200,8 +200,8 @@ static int real_write_back(int fd, uint64_t offset, uint64_t size_bytes)
     int rc;
 
     do {
-        rc = result_of(
-            sync_file_range(fd, (off_t)offset, (off_t)size_bytes, SYNC_FILE_RANGE_WRITE));
+        rc =
+            result_of(sync_file_range(fd, (off_t)offset, (off_t)size_bytes, SYNC_FILE_RANGE_WRITE));
     } while (rc == EINTR);
     return rc;
 }
@@ -312,7 +312,8 @@ static int real_rename_noreplace(const char *from, const char *to)
     if (rc != EINVAL && rc != ENOSYS) {
         return rc;
     }
-    rc = result_of(link(from, to)); /* the file system lacks it: as atomic, with two names between */
+    /* The file system lacks it: as atomic, but the file has two names for a moment. */
+    rc = result_of(link(from, to));
     return rc ? rc : result_of(unlink(from));
 }
 
