@@ -2,8 +2,8 @@
 /*
  * Owns the folder of temporary files and the paths handed out in it; see harness.h.
  *
- * The folder belongs to the process that made it: a child that ends by exit leaves it alone. Checks
- * may be made from any thread of a test that does not fork, the rest is for one thread.
+ * The folder belongs to the process that made it: a child that ends by exit leaves it alone. All of it
+ * is for the thread that runs the tests.
  */
 #include "harness.h"
 
@@ -39,7 +39,7 @@ static TCase *case_of(Suite *suite, const char *name, void (*setup)(void), void 
     return last_case;
 }
 
-void harness_add_test(Suite *suite, const char *case_name, const TTest *test)
+void harness_add(Suite *suite, const char *case_name, const TTest *test)
 {
     tcase_add_test(case_of(suite, case_name, NULL, NULL), test);
 }

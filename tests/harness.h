@@ -55,8 +55,7 @@
 int harness_main(int argc, char **argv, Suite *(*suite_fn)(void), enum fork_status fork_status);
 
 /* Adds a test in a case of its own, or to the case of that name when it was the last one added. */
-#define harness_add(suite, case_name, test) harness_add_test(suite, case_name, test)
-void harness_add_test(Suite *suite, const char *case_name, const TTest *test);
+void harness_add(Suite *suite, const char *case_name, const TTest *test);
 
 /* Adds a test that runs for _i from first to end - 1. */
 void harness_add_loop(Suite *suite, const char *case_name, const TTest *test, int first, int end);
@@ -67,7 +66,8 @@ void harness_add_fixture(Suite *suite, const char *case_name, const TTest *test,
 
 /* ---- Checks ---------------------------------------------------------------------------------- */
 
-/* The call returns this result; a failure shows the texts of both and the last error. */
+/* The call returns this result; a failure shows the texts of both and the last error. Like all of
+ * Check's, only for the thread that runs the test: others hand their result to it. */
 #define ck_rc(call, expected) harness_expect(__FILE__, __LINE__, #call, (call), (expected))
 #define ck_ok(call) ck_rc(call, 0)
 void harness_expect(const char *file, int line, const char *call, int rc, int expected);

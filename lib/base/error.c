@@ -21,6 +21,7 @@
 static _Thread_local char error_text[TEXT_BYTES];
 
 /* The arguments may point into the present text, so the new one is made beside it. */
+KVI_PRINTF(1, 0)
 static void record_text(const char *format, va_list args)
 {
     char text[TEXT_BYTES];
