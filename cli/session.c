@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Database, txn and table of a command; see session.h. */
+#include "session.h"
+
+#include "status.h"
+
+int session_open(struct session *session, const struct common *common, uint32_t flags)
+{
+    struct kv_options options = KV_OPTIONS_INIT;
+    *session = (struct session){.common = common};
+    options.flags = flags;
+    if (common->no_lock)
+        options.flags |= KV_NOLOCK;
+    if (common->read_only)
+        options.flags |= KV_READONLY;
+    options.page_size = common->page_size;
+    options.max_size_bytes = common->max_size_bytes;
+    options.durability = common->lazy ? KV_LAZY : KV_DURABLE;
+    int rc = kv_env_open(common->path, &options, &session->env);
+    if (rc)
+        return status_of_open(rc, common->path);
+    struct kv_env_info info;
+    rc = kv_env_info(session->env, &info);
+    if (rc)
+        return status_of(rc, "%s", common->path);
+    if (info.txnid_rolled_back)
+        message("%s: not shut down cleanly; recovered to snapshot %llu, lost up to %llu",
+                common->path, (unsigned long long)info.txnid_committed,
+                (unsigned long long)info.txnid_rolled_back);
+    return STATUS_DONE;
+}
+
+int session_begin_read(struct session *session)
+{
+    int rc = kv_txn_begin(session->env, KV_READ, NULL, &session->txn);
+    return rc ? status_of(rc, "cannot begin to read %s", session->common->path) : STATUS_DONE;
+}
+
+int session_begin_write(struct session *session)
+{
+    struct kv_txn_options options = {.timeout_ms = session->common->timeout_ms};
+    int rc = kv_txn_begin(session->env, KV_WRITE, &options, &session->txn);
+    return rc ? status_of(rc, "cannot begin to write %s", session->common->path) : STATUS_DONE;
+}
+
+const char *session_table_name(const char *name)
+{
+    return name ? name : "main table";
+}
+
+int session_use_table(struct session *session, const char *name, bool create)
+{
+    int rc = kv_table_open(session->txn, name, create ? KV_CREATE : 0, &session->table);
+    return rc ? status_of(rc, "table %s", session_table_name(name)) : STATUS_DONE;
+}
+
+int session_read(struct session *session, const struct common *common)
+{
+    int status = session_open(session, common, KV_READONLY);
+    if (!status)
+        status = session_begin_read(session);
+    if (!status)
+        status = session_use_table(session, common->table, false);
+    return status;
+}
+
+int session_write(struct session *session, const struct common *common, bool create)
+{
+    create = create && !common->no_create;
+    int status = session_open(session, common, create ? KV_CREATE : 0);
+    if (!status)
+        status = session_begin_write(session);
+    if (!status)
+        status = session_use_table(session, common->table, create);
+    return status;
+}
+
+int session_commit(struct session *session)
+{
+    struct kv_txn *txn = session->txn;
+    session->txn = NULL;
+    int rc = kv_txn_commit(txn);
+    return rc ? status_of(rc, "cannot commit") : STATUS_DONE;
+}
+
+int session_close(struct session *session, int status)
+{
+    kv_txn_abort(session->txn);
+    session->txn = NULL;
+    int rc = kv_env_close(session->env);
+    session->env = NULL;
+    if (rc) {
+        int closing = status_of(rc, "cannot close %s", session->common->path);
+        return status ? status : closing;
+    }
+    return status;
+}
