@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libkv: an embedded, transactional, ordered key-value store.
+ *
+ * A database is one file: a copy-on-write B+tree that is read through a memory mapping. One writer
+ * at a time, any number of readers in any number of processes; each reader sees one snapshot for as
+ * long as it lives. See kv(3) for a tour and docs/ARCHITECTURE.md for the inside.
+ *
+ * Results. Every function that returns `int` returns 0, one of the negative KV_E... codes below, or
+ * a positive errno as the kernel gave it. kv_strerror gives the fixed text of any of them;
+ * kv_error_text tells the file, the page and the reason of the last failure in this thread. Misuse
+ * has codes of its own and changes nothing. Any function that takes a handle may return
+ * KV_EFORKED in a child of fork. Outputs are cleared on entry, so that they are zero or NULL after a
+ * failure unless the function says otherwise.
+ *
+ * Threads. An env may be used by all threads at once. A txn and its cursors belong to no thread, but
+ * only one thread may use them at a time.
+ *
+ * Pointers. Keys and values that are read point into the mapping (or, in a write txn, into a changed
+ * page): they are valid until the txn ends, and in a write txn until its next change. They must not
+ * be written through, except where KV_RESERVE says so. Values larger than a quarter of a page or so
+ * stand in runs of their own and are aligned to 16 bytes; others are not aligned.
+ */
+#ifndef KV_H
+#define KV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KV_VERSION_MAJOR 0
+#define KV_VERSION_MINOR 1
+#define KV_VERSION_PATCH 0
+#define KV_VERSION_STRING "0.1.0"
+
+#if defined(__GNUC__)
+#define KV_API __attribute__((visibility("default")))
+#define KV_CHECKED KV_API __attribute__((warn_unused_result))
+#else
+#define KV_API
+#define KV_CHECKED
+#endif
+
+/* ---- Results ------------------------------------------------------------------------------- */
+
+enum kv_error {
+    KV_ENOTFOUND = -31000,     /* no such key, record or table */
+    KV_EEXIST = -31001,        /* the key or table exists already */
+    KV_ECORRUPT = -31002,      /* the file is damaged; the text names page and reason */
+    KV_EVERSION = -31003,      /* another format version, or a feature that this build lacks */
+    KV_ENOTDB = -31004,        /* the file is not a libkv database */
+    KV_EINCOMPATIBLE = -31005, /* the key names a table, or the table is of another kind */
+    KV_EINVAL = -31006,        /* bad argument */
+    KV_EBADTXN = -31007,       /* the txn is finished, reset, has failed, or has a live child */
+    KV_EBADTABLE = -31008,     /* the handle is closed, or names no table of this snapshot */
+    KV_EKEYSIZE = -31009,      /* key longer than kv_env_info's max_key_bytes */
+    KV_EVALSIZE = -31010,      /* value longer than kv_env_info's max_value_bytes */
+    KV_EREADERS = -31011,      /* as many readers as max_readers allows */
+    KV_ESIZELIMIT = -31012,    /* the file may not grow past max_size_bytes or the reservation */
+    KV_EBUSY = -31013,         /* in use: another writer (try), open txns, or a foreign lock file */
+    KV_ETIMEOUT = -31014,      /* the writer lock was not free in the time given */
+    KV_EREADONLY = -31015,     /* a write in a read txn or in an env opened read-only */
+    KV_EPOISONED = -31016,     /* an earlier flush failed; writes resume after recovery */
+    KV_EUNKNOWN = -31017,      /* this commit's flush failed: its outcome is unknown */
+    KV_EFORKED = -31018,       /* the handle belongs to the parent process */
+    KV_EPAGEFULL = -31019,     /* KV_NOSPLIT: the record does not fit into its page */
+    KV_EORDER = -31020,        /* KV_APPEND: the key is not above the last one */
+    KV_EUNSUPPORTED = -31021   /* this file system cannot be shared safely; see KV_NOLOCK */
+};
+
+/* The fixed English text of a result. Never NULL; static storage. */
+KV_API const char *kv_strerror(int result);
+
+/* File, page and reason of the last failure in the calling thread, "" if there was none. Valid until
+ * that thread's next failure. */
+KV_API const char *kv_error_text(void);
+
+/* KV_VERSION_STRING of the library that is linked. Static storage. */
+KV_API const char *kv_version(void);
+
+/* ---- Types --------------------------------------------------------------------------------- */
+
+struct kv_env;    /* an open database */
+struct kv_txn;    /* a transaction: a snapshot, and for writers the changes on top of it */
+struct kv_cursor; /* a position in one table of one txn */
+
+/* A key or a value: `size` bytes at `data`, which may be NULL when size is 0. */
+struct kv_val {
+    size_t size;
+    void *data;
+};
+
+/* A table's handle: a number of the env, valid in every txn of that env whose snapshot has the
+ * table; opening and closing handles needs no order between threads and txns. */
+typedef uint32_t kv_table;
+
+#define KV_MAIN_TABLE ((kv_table)0) /* always open; its records may include named tables */
+
+/* ---- Environments -------------------------------------------------------------------------- */
+
+/* When a commit returns, and what a crash of the machine may take back. None ever corrupts. */
+enum kv_durability {
+    KV_DURABLE = 1, /* flushed before commit returns and before others see it (default) */
+    KV_LAZY = 2,    /* visible at once; flushed by kv_env_sync, lazy_sync_*, the last close */
+    KV_NONE = 3     /* as KV_LAZY, without lazy_sync_*; still flushed by kv_env_sync and last close */
+};
+
+/* kv_options.flags */
+#define KV_READONLY 0x01u  /* no write txns; no change to the data file (recovery excepted) */
+#define KV_CREATE 0x02u    /* make the database if there is none */
+#define KV_EXCLUSIVE 0x04u /* no other env may have it open: KV_EBUSY else, for us and for them */
+#define KV_NOLOCK 0x08u    /* no lock file and no locks: the caller keeps writers apart and readers
+                            * safe from them. Every commit is a durable point. */
+#define KV_MEMORY 0x10u    /* a database in memory (memfd): path is NULL, gone at close */
+
+struct kv_options {
+    size_t struct_bytes;          /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
+    uint32_t flags;               /* KV_READONLY ... */
+    uint32_t page_size;           /* bytes, at creation: 0 (4096) or 4096 ... 65536, a power of 2 */
+    uint64_t max_size_bytes;      /* limit of the data file; 0: the reservation is the limit */
+    uint64_t reserve_bytes;       /* address space for the mapping; 0: 1 TiB or what can be had */
+    uint64_t lazy_sync_bytes;     /* KV_LAZY: a durable point after so many bytes; 0: never */
+    uint32_t lazy_sync_ms;        /* KV_LAZY: and when one is so old at a commit; 0: never */
+    enum kv_durability durability; /* default of this env's write txns; 0: KV_DURABLE */
+    uint64_t dirty_budget_bytes;  /* memory for changed pages before they are written early; 0: 256 MiB */
+    uint32_t max_readers;         /* limit of concurrent read txns over all processes; 0: none */
+    uint32_t mode;                /* permission bits of new files, less umask; 0: 0644 */
+    const char *lock_path;        /* the lock file; NULL: path + "-lock" */
+};
+
+/* clang-format off */
+#define KV_OPTIONS_INIT                                                                             \
+    { sizeof(struct kv_options), 0, 0, 0, 0, (uint64_t)64 << 20, 1000, KV_DURABLE, 0, 0, 0, NULL }
+/* clang-format on */
+
+/* Opens the database file `path`. `options` may be NULL (KV_OPTIONS_INIT). An unclean end of earlier
+ * users is recovered from here: at most 4 MiB are read and written, at any file size.
+ *
+ * KV_CREATE makes a missing database whole under a temporary name and then gives it its name, so
+ * that nobody ever sees half of one; two that create at once both get the one that won. An empty
+ * existing file is no database (KV_ENOTDB). A path that is no plain file is EISDIR or KV_ENOTDB.
+ *
+ * Returns also ENOENT, KV_EVERSION, KV_ECORRUPT, KV_EBUSY (a lock file that belongs to another data
+ * file with living users; an exclusive user), KV_EUNSUPPORTED, KV_EINVAL, EROFS/EACCES when the lock
+ * file cannot be written (KV_NOLOCK|KV_READONLY opens such files). */
+KV_CHECKED int kv_env_open(const char *path, const struct kv_options *options,
+                           struct kv_env **env_out);
+
+/* Closes; NULL is allowed. Refused with KV_EBUSY while txns are open. The last close of a database
+ * makes a durable point and cuts the file to its used size; if that fails, its error is returned and
+ * the env is closed nevertheless. In a child of fork it only frees memory and returns 0. */
+KV_API int kv_env_close(struct kv_env *env);
+
+/* Makes everything committed before the call durable. Returns when it is; 0 also when it was. */
+KV_CHECKED int kv_env_sync(struct kv_env *env);
+
+struct kv_env_info {
+    uint32_t page_size;         /* bytes */
+    uint32_t flags;             /* as opened */
+    uint8_t file_id[16];        /* random, made at creation, never changes; copies get their own */
+    uint64_t map_size_bytes;    /* address space reserved in this process */
+    uint64_t max_size_bytes;    /* limit of the file in force for this env */
+    uint64_t file_size_bytes;   /* now */
+    uint64_t txnid_committed;   /* newest committed snapshot */
+    uint64_t txnid_visible;     /* where a read txn would begin */
+    uint64_t txnid_durable;     /* newest snapshot that survives a crash of the machine */
+    uint64_t max_key_bytes;
+    uint64_t max_value_bytes;
+    uint64_t readers;           /* read txns now, over all processes */
+    uint64_t processes;         /* envs that have it open now, this one included */
+    uint64_t txnid_rolled_back; /* recovery at this open: newest txnid that was lost, else 0 */
+};
+
+KV_CHECKED int kv_env_info(struct kv_env *env, struct kv_env_info *info_out);
+
+/* Pages of a txn's snapshot. */
+struct kv_env_stat {
+    uint64_t txnid;
+    uint64_t tables;         /* named tables */
+    uint64_t pages_end;      /* highest page in use + 1 */
+    uint64_t pages_used;     /* in use, all kinds */
+    uint64_t pages_free;     /* below pages_end and not in use by this snapshot */
+    uint64_t pages_map;      /* space map pages, of pages_used */
+};
+
+KV_CHECKED int kv_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out);
+
+/* The path as given to kv_env_open ("" for memory databases); lives as long as the env. */
+KV_API const char *kv_env_path(const struct kv_env *env);
+
+/* The data file's descriptor, owned by the env: not to be written, locked or closed. */
+KV_API int kv_env_fd(const struct kv_env *env);
+
+/* Gives space back to the file system: cuts free pages off the end, and with KV_TRIM_PUNCH punches
+ * free ranges of at least 64 KiB. Takes the writer lock. `bytes_out` (may be NULL) gets the bytes
+ * given back. ENOTSUP where the file system cannot punch. */
+#define KV_TRIM_PUNCH 0x01u
+KV_CHECKED int kv_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out);
+
+/* One thing that kv_env_check found. */
+struct kv_finding {
+    uint64_t txnid;    /* snapshot in which it was found */
+    uint64_t pgno;     /* the page, UINT64_MAX if it is none */
+    const char *table; /* name of the table, "" main table, NULL none */
+    const char *what;  /* text; valid during the call */
+};
+
+/* Called for each finding, in the checking thread; a result other than 0 stops the check, which
+ * returns it. */
+typedef int kv_finding_fn(void *context, const struct kv_finding *finding);
+
+/* Called now and then in long work: `done` of `total` units (pages or records; total 0: unknown). A
+ * result other than 0 stops the work, which returns it. */
+typedef int kv_progress_fn(void *context, uint64_t done, uint64_t total);
+
+struct kv_check_options {
+    kv_finding_fn *finding;   /* may be NULL */
+    kv_progress_fn *progress; /* may be NULL */
+    void *context;            /* handed to both */
+    uint64_t *findings_out;   /* number of findings; may be NULL */
+};
+
+/* Proves the database: every page of every live snapshot that this process can pin (the newest
+ * visible and the durable one) is read, its checksum, tag, order, links and counts are verified, and
+ * the pages reached are compared with the space map, page for page. Holds the writer lock for the
+ * time of the check (not with KV_READONLY). 0: sound; KV_ECORRUPT: there were findings. `options` may
+ * be NULL. */
+KV_CHECKED int kv_env_check(struct kv_env *env, const struct kv_check_options *options);
+
+struct kv_copy_options {
+    uint32_t flags;           /* KV_COPY_COMPACT */
+    uint32_t mode;            /* permission bits of the target, less umask; 0: 0644 */
+    kv_progress_fn *progress; /* may be NULL */
+    void *context;
+};
+#define KV_COPY_COMPACT 0x01u /* records are written anew, densely; else page for page */
+
+/* Writes a database with the content of the txn's snapshot (a read txn). To a path: under a temporary
+ * name beside it, flushed, then given its name; EEXIST if there is something, and nothing is left
+ * behind on failure. To a descriptor, which need not be seekable: written from start to end, flushed
+ * if it is a file. `options` may be NULL. The copy has a file id of its own. */
+KV_CHECKED int kv_env_copy(struct kv_txn *txn, const char *path,
+                           const struct kv_copy_options *options);
+KV_CHECKED int kv_env_copy_fd(struct kv_txn *txn, int fd, const struct kv_copy_options *options);
+
+struct kv_reader {
+    int64_t pid;                /* as its own process saw it; other pid namespaces differ */
+    uint64_t txnid;             /* of its snapshot */
+    uint64_t age_ms;            /* since it began */
+    uint64_t pages_held;        /* pages that only this snapshot keeps from reuse */
+    int alive;                  /* 0: its process died; its slot is cleared on need */
+};
+
+/* Called for each read txn of each process. A result other than 0 ends the list and is returned. */
+typedef int kv_reader_fn(void *context, const struct kv_reader *reader);
+KV_CHECKED int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context);
+
+/* ---- Transactions -------------------------------------------------------------------------- */
+
+/* kv_txn_begin's flags */
+#define KV_READ 0x00u
+#define KV_WRITE 0x01u
+#define KV_TRY 0x02u /* with KV_WRITE: KV_EBUSY at once instead of waiting for the writer lock */
+
+struct kv_txn_options {
+    struct kv_txn *parent;         /* KV_WRITE: a nested txn inside this one; else NULL */
+    uint32_t timeout_ms;           /* KV_WRITE: KV_ETIMEOUT after so long; 0: wait for ever */
+    enum kv_durability durability; /* KV_WRITE: 0: the env's; of nested txns ignored */
+};
+
+/* Begins a txn. `options` may be NULL. A read txn pins the newest visible snapshot: tens of
+ * nanoseconds, no system call. A write txn waits for the writer lock. While a nested txn lives, its
+ * parent may not be used (KV_EBADTXN). Returns also KV_EREADONLY, KV_EPOISONED, KV_EREADERS. */
+KV_CHECKED int kv_txn_begin(struct kv_env *env, uint32_t flags,
+                            const struct kv_txn_options *options, struct kv_txn **txn_out);
+
+/* Commits and frees the txn, whatever the result; its cursors are closed with it. A read txn is just
+ * ended. After a failure nothing of the txn is visible, except KV_EUNKNOWN: its flush failed, and
+ * what the disk holds is decided by the next recovery. KV_EBADTXN: a change in it had failed before,
+ * or a child lives. */
+KV_CHECKED int kv_txn_commit(struct kv_txn *txn);
+
+/* Drops all changes, live children first, and frees the txn and its cursors. NULL is allowed. */
+KV_API void kv_txn_abort(struct kv_txn *txn);
+
+/* Read txns: reset lets the snapshot go and keeps the handle; renew pins the newest visible snapshot
+ * for a handle that was reset. refresh moves a live one to the newest visible snapshot: *moved_out
+ * (may be NULL) tells whether it was another. Cursors of the txn stay allocated and have no position
+ * afterwards; pointers read before are void. */
+KV_API void kv_txn_reset(struct kv_txn *txn);
+KV_CHECKED int kv_txn_renew(struct kv_txn *txn);
+KV_CHECKED int kv_txn_refresh(struct kv_txn *txn, int *moved_out);
+
+/* The snapshot's id; in a write txn the id that its commit will have. 0 while reset. */
+KV_API uint64_t kv_txn_id(const struct kv_txn *txn);
+KV_API struct kv_env *kv_txn_env(const struct kv_txn *txn);
+
+/* ---- Tables -------------------------------------------------------------------------------- */
+
+/* kv_table_open's flags: KV_CREATE (write txns): make the table if there is none. */
+
+/* Finds the named table and gives its handle, the same one for the same name each time. `name` NULL:
+ * KV_MAIN_TABLE. A handle opened in a txn that aborts stays a valid number; using it where the
+ * snapshot has no such table is KV_EBADTABLE. Returns KV_ENOTFOUND, KV_EINCOMPATIBLE (the name is an
+ * ordinary key of the main table), KV_EKEYSIZE, KV_EREADONLY. */
+KV_CHECKED int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
+                             kv_table *table_out);
+
+/* Forgets the handle; later use of it is KV_EBADTABLE, also after the name is opened again. Needed
+ * only by those who open names without end. */
+KV_CHECKED int kv_table_close(struct kv_env *env, kv_table table);
+
+/* Removes all records (and, drop, the table itself). Dropping the main table is KV_EINVAL; emptying it
+ * while it holds named tables is KV_EINCOMPATIBLE. */
+KV_CHECKED int kv_table_drop(struct kv_txn *txn, kv_table table);
+KV_CHECKED int kv_table_empty(struct kv_txn *txn, kv_table table);
+
+/* Renames; the handle then means the new name. KV_EEXIST if that name is taken. */
+KV_CHECKED int kv_table_rename(struct kv_txn *txn, kv_table table, const char *name);
+
+/* Called for each named table, by name. A result other than 0 ends the list and is returned. */
+typedef int kv_table_fn(void *context, const char *name);
+KV_CHECKED int kv_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context);
+
+struct kv_table_stat {
+    uint64_t entries;
+    uint64_t pages_branch;
+    uint64_t pages_leaf;
+    uint64_t pages_overflow;
+    uint64_t bytes;      /* of all its pages */
+    uint32_t depth;      /* levels; 0: empty */
+    uint32_t page_size;  /* bytes */
+};
+
+KV_CHECKED int kv_table_stat(struct kv_txn *txn, kv_table table, struct kv_table_stat *stat_out);
+
+/* ---- Records ------------------------------------------------------------------------------- */
+
+/* Keys are ordered as byte strings (memcmp, then length), from 0 to max_key_bytes long. */
+
+/* KV_ENOTFOUND; KV_EINCOMPATIBLE if the key names a table. */
+KV_CHECKED int kv_get(struct kv_txn *txn, kv_table table, const struct kv_val *key,
+                      struct kv_val *value_out);
+
+/* kv_put's flags */
+#define KV_NOOVERWRITE 0x01u /* KV_EEXIST if the key exists; *value then is the present value */
+#define KV_APPEND 0x02u      /* the key must be above all others: KV_EORDER else; fills pages */
+#define KV_RESERVE 0x04u     /* only value->size counts; value->data is set to the space, to be filled
+                              * before the txn's next change or commit */
+#define KV_NOSPLIT 0x08u     /* KV_EPAGEFULL, nothing changed, if a page would have to split */
+
+/* Inserts or replaces. Key and value may point into memory read from this txn. */
+KV_CHECKED int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key,
+                      struct kv_val *value, uint32_t flags);
+
+KV_CHECKED int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key);
+
+/* Puts `value` (NULL: deletes) and gives the value that was there: a copy owned by the txn, valid until
+ * its next change. If there was none, old_out->data is NULL and the put is done all the same;
+ * deleting an absent key is KV_ENOTFOUND. A present value's data is never NULL, even when empty. */
+KV_CHECKED int kv_replace(struct kv_txn *txn, kv_table table, const struct kv_val *key,
+                          const struct kv_val *value, struct kv_val *old_out);
+
+/* ---- Cursors ------------------------------------------------------------------------------- */
+
+/* A cursor without a position: KV_NEXT begins at the first record and KV_PREV at the last. Closed by
+ * kv_cursor_close or with its txn, which must not be mixed: after the txn ended the handle is gone. */
+KV_CHECKED int kv_cursor_open(struct kv_txn *txn, kv_table table, struct kv_cursor **cursor_out);
+KV_API void kv_cursor_close(struct kv_cursor *cursor);
+
+enum kv_cursor_op {
+    KV_FIRST = 1,
+    KV_LAST = 2,
+    KV_NEXT = 3,
+    KV_PREV = 4,
+    KV_EXACT = 5,    /* *key is input: the record with just this key */
+    KV_AT_LEAST = 6, /* *key is input: the first record whose key is >= it */
+    KV_AT_MOST = 7,  /* *key is input: the last record whose key is <= it */
+    KV_CURRENT = 8
+};
+
+/* Moves and reads. key and value may be NULL where they are output only. KV_ENOTFOUND: no such record;
+ * past the last record (KV_NEXT) or before the first (KV_PREV) the position stays on that record;
+ * after a failed KV_EXACT, KV_AT_LEAST or KV_AT_MOST there is none. KV_CURRENT on no position is
+ * KV_EINVAL. A record of the main table that is a named table reads as its name and an empty value. */
+KV_CHECKED int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val *key,
+                             struct kv_val *value);
+
+/* Whether the record at the cursor is a named table: 1 or 0. */
+KV_API int kv_cursor_is_table(const struct kv_cursor *cursor);
+
+/* As kv_put, and leaves the cursor at the record. With flag KV_AT_CURSOR the key is not looked at: the
+ * value of the record at the cursor is replaced (key may be NULL). */
+#define KV_AT_CURSOR 0x10u
+KV_CHECKED int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key,
+                             struct kv_val *value, uint32_t flags);
+
+/* Deletes the record at the cursor. The cursor, like any other that stood there, then stands before the
+ * record that followed: KV_NEXT and KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the end),
+ * KV_PREV the one before. Without a position: KV_EINVAL. */
+KV_CHECKED int kv_cursor_del(struct kv_cursor *cursor);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

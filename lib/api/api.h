@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the api layer share: argument checks and the way between kv.h's and the tree's types.
+ *
+ * This layer checks arguments, clears outputs, and forwards; it decides nothing else. Any thread.
+ */
+#ifndef KVI_API_API_H
+#define KVI_API_API_H
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "format/node.h"
+#include "kv.h"
+#include "tree/tree.h"
+#include "txn/txn.h"
+
+/* KV_EINVAL with a text unless `pointer` is given. */
+KVI_MUST_CHECK int kvi_api_given(const void *pointer, const char *name);
+
+/* KV_EINVAL or KV_EKEYSIZE unless `key` can be a key. */
+KVI_MUST_CHECK int kvi_api_key(const struct kv_txn *txn, const struct kv_val *key,
+                               struct kvi_key *key_out);
+
+/* KV_EINVAL or KV_EVALSIZE unless `value` can be a value (its data may be NULL with KV_RESERVE). */
+KVI_MUST_CHECK int kvi_api_value(const struct kv_val *value, uint32_t flags);
+
+/* The txn may be used (for a change) and has this table. */
+KVI_MUST_CHECK int kvi_api_table(struct kv_txn *txn, kv_table handle, bool change,
+                                 struct kvi_txn_table **table_out);
+
+/* A record's value as the API shows it: a named table's is empty. Never a NULL pointer. */
+struct kv_val kvi_api_shown(const struct kvi_tree_value *value);
+
+#endif

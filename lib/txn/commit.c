@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commit of a write txn: from dirty pages to a committed, visible, durable snapshot. The steps are those of
+ * docs/DURABILITY.md; the durable point itself is in durable.c.
+ *
+ * Writer lock held throughout. A failure before the snapshot is named in the shared state leaves nothing: its
+ * pages are claimed by no snapshot. After that, only a failed flush can fail, and says so (KV_EUNKNOWN).
+ */
+#include "txn/txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+/* Whether anything at all was changed. */
+static bool commit_empty(const struct kv_txn *txn)
+{
+    return !txn->main.tree.changed && kvi_space_allocated(txn->space) == 0 &&
+           kvi_space_retired(txn->space) == 0 && kvi_pager_written(txn->pager) == 0;
+}
+
+/* Seals trees and map, lays out the snapshot page, and hands all pages to the kernel. */
+static int commit_write(struct kv_txn *txn, uint8_t *snap_page, uint64_t *word_out)
+{
+    const struct kvi_geometry *g = &txn->env->geometry;
+    struct kvi_snap *snap = &txn->snapshot.snap;
+    struct kvi_space_page own = {0, snap_page};
+    const struct kvi_space_page *map_pages;
+    struct kvi_space_page *extra;
+    size_t count;
+    int rc;
+
+    rc = kvi_pager_seal(txn->pager, &txn->main.tree.record.root, txn->main.tree.record.depth);
+    if (rc)
+        return rc;
+    snap->main = txn->main.tree.record;
+    snap->txnid = txn->id;
+    rc = kvi_space_commit(txn->space, snap, snap_page);
+    if (rc)
+        return rc;
+    kvi_snap_encode(g, snap, snap_page);
+    *word_out = kvi_word(snap->pgno, kvi_page_seal(g, snap_page));
+    own.pgno = snap->pgno;
+    map_pages = kvi_space_pages(txn->space, &count);
+    extra = malloc((count + 1) * sizeof(*extra));
+    if (!extra)
+        return ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        extra[i] = map_pages[i];
+    extra[count] = own;
+    rc = kvi_pager_write(txn->pager, extra, count + 1);
+    free(extra);
+    return rc;
+}
+
+/* Whether a lazy commit is to be followed by a durable point. */
+static bool lazy_due(const struct kv_txn *txn)
+{
+    const struct kv_env *env = txn->env;
+    uint64_t pages = atomic_load(&env->shared->unflushed_pages);
+    uint64_t since = atomic_load(&env->shared->unflushed_since_ns);
+    uint64_t bytes_limit = env->options.lazy_sync_bytes;
+    uint64_t ms_limit = env->options.lazy_sync_ms;
+
+    if (txn->durability == KV_NONE)
+        return false;
+    if (bytes_limit && pages << env->geometry.page_shift >= bytes_limit)
+        return true;
+    return ms_limit && since && kvi_os->monotonic_ns() - since >= ms_limit * 1000000;
+}
+
+/* Names the new snapshot in the shared state: from here on the next writer builds on it. */
+static void commit_name(struct kv_txn *txn, uint64_t word)
+{
+    struct kvi_shared *shared = txn->env->shared;
+
+    if (atomic_load(&shared->unflushed_since_ns) == 0)
+        atomic_store(&shared->unflushed_since_ns, kvi_os->monotonic_ns());
+    atomic_fetch_add(&shared->unflushed_pages, kvi_space_allocated(txn->space));
+    atomic_store(&shared->committed, word);
+    if (txn->durability != KV_DURABLE)
+        atomic_store(&shared->visible, word);
+}
+
+int kvi_txn_commit_write(struct kv_txn *txn)
+{
+    struct kv_env *env = txn->env;
+    uint8_t *snap_page = NULL;
+    uint64_t word = 0;
+    int rc;
+
+    rc = kvi_tables_store(txn);
+    if (rc || commit_empty(txn))
+        return rc;
+    snap_page = calloc(1, env->geometry.page_size);
+    if (!snap_page)
+        return ENOMEM;
+    rc = commit_write(txn, snap_page, &word);
+    free(snap_page);
+    if (rc)
+        return rc;
+    if (env->flags & KV_NOLOCK)
+        txn->durability = KV_DURABLE;
+    commit_name(txn, word);
+    kvi_tables_published(txn);
+    if (txn->durability == KV_DURABLE || lazy_due(txn))
+        rc = kvi_durable_point(env, word);
+    if (!rc)
+        rc = kvi_env_cut(env, false);
+    return rc;
+}

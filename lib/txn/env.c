@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and closing an env, and the size of its data file. See env.h.
+ *
+ * Order at open: data file (made if asked), its metas, lock file (which serialises openers), then the path is
+ * looked at again: it must still name the file that is open, else all starts over. The first living user
+ * recovers before anybody else gets in.
+ */
+#include "txn/env.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "os/os.h"
+#include "txn/durable.h"
+#include "txn/registry.h"
+
+#define ENV_DIRTY_BUDGET_DEFAULT ((uint64_t)256 << 20)
+#define ENV_POOL_PAGES 4096u       /* page buffers kept between write txns: 16 MiB at 4 KiB */
+#define ENV_GROW_BYTES_MAX ((uint64_t)64 << 20)
+#define ENV_GROW_SHARE 8u          /* the file grows by an eighth of its size */
+#define ENV_OPEN_TRIES 16          /* openings while somebody keeps replacing the file */
+#define ENV_MODE_DEFAULT 0644u
+#define ENV_FLAGS_KNOWN (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY)
+
+/* ---- Options ---- */
+
+static int options_check(const char *path, const struct kv_options *o)
+{
+    struct kvi_geometry g;
+
+    if (o->flags & ~ENV_FLAGS_KNOWN)
+        return kvi_error(KV_EINVAL, "unknown flags in open: %#x", o->flags);
+    if (!(o->flags & KV_MEMORY) != (path && *path))
+        return kvi_error(KV_EINVAL, "a path is needed, except for KV_MEMORY, which takes none");
+    if ((o->flags & KV_MEMORY) && (o->flags & (KV_READONLY | KV_NOLOCK | KV_EXCLUSIVE)))
+        return kvi_error(KV_EINVAL, "KV_MEMORY goes with no other mode");
+    if ((o->flags & KV_NOLOCK) && (o->flags & KV_EXCLUSIVE))
+        return kvi_error(KV_EINVAL, "KV_EXCLUSIVE needs locks");
+    if ((o->flags & KV_READONLY) && (o->flags & KV_CREATE))
+        return kvi_error(KV_EINVAL, "KV_CREATE does not go with KV_READONLY");
+    if (o->page_size && !kvi_geometry_init(&g, o->page_size))
+        return kvi_error(KV_EINVAL, "page size %u is not a power of two from %u to %u",
+                         o->page_size, KVI_PAGE_SIZE_MIN, KVI_PAGE_SIZE_MAX);
+    if (o->durability > KV_NONE)
+        return kvi_error(KV_EINVAL, "unknown durability %d", (int)o->durability);
+    if (o->mode & ~0777u)
+        return kvi_error(KV_EINVAL, "mode bits %#o are no permissions", o->mode);
+    return 0;
+}
+
+/* Copies what the caller's (perhaps older, shorter) struct has, and fills in defaults. */
+static int options_take(struct kv_env *env, const char *path, const struct kv_options *given)
+{
+    struct kv_options o = KV_OPTIONS_INIT;
+    uint64_t budget_min;
+
+    if (given && (given->struct_bytes < offsetof(struct kv_options, page_size) ||
+                  given->struct_bytes > 4096))
+        return kvi_error(KV_EINVAL, "options without KV_OPTIONS_INIT");
+    if (given) {
+        size_t bytes = given->struct_bytes < sizeof(o) ? given->struct_bytes : sizeof(o);
+
+        memcpy(&o, given, bytes);
+    }
+    if (!o.page_size)
+        o.page_size = KVI_PAGE_SIZE_DEFAULT;
+    if (!o.durability)
+        o.durability = KV_DURABLE;
+    if (!o.dirty_budget_bytes)
+        o.dirty_budget_bytes = ENV_DIRTY_BUDGET_DEFAULT;
+    budget_min = (uint64_t)KVI_DIRTY_BUDGET_MIN * o.page_size;
+    if (o.dirty_budget_bytes < budget_min)
+        o.dirty_budget_bytes = budget_min;
+    if (!o.mode)
+        o.mode = ENV_MODE_DEFAULT;
+    env->options = o;
+    env->flags = o.flags;
+    env->path = strdup(path ? path : "");
+    if (!env->path)
+        return ENOMEM;
+    if (!(o.flags & (KV_MEMORY | KV_NOLOCK))) {
+        size_t bytes = strlen(o.lock_path ? o.lock_path : env->path) + sizeof("-lock");
+
+        env->lock_path = malloc(bytes);
+        if (!env->lock_path)
+            return ENOMEM;
+        strcpy(env->lock_path, o.lock_path ? o.lock_path : env->path);
+        if (!o.lock_path)
+            strcat(env->lock_path, "-lock");
+    }
+    return options_check(path, &o);
+}
+
+/* ---- The data file ---- */
+
+/* Opens for writing, since even a reader may have to recover; a reader then also without. */
+static int file_open(struct kv_env *env)
+{
+    int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    struct kvi_os_stat st;
+    int rc = kvi_os->open(env->path, flags | O_RDWR, 0, &env->fd);
+
+    if (rc && (env->flags & KV_READONLY))
+        rc = kvi_os->open(env->path, flags | O_RDONLY, 0, &env->fd);
+    if (rc) {
+        env->fd = -1;
+        return rc;
+    }
+    rc = kvi_os->stat_fd(env->fd, &st);
+    if (rc)
+        return rc;
+    if (S_ISDIR(st.mode))
+        return kvi_error(EISDIR, "%s is a directory", env->path);
+    if (!S_ISREG(st.mode))
+        return kvi_error(KV_ENOTDB, "%s is not a plain file", env->path);
+    atomic_store(&env->file_bytes, st.size_bytes);
+    return 0;
+}
+
+/* Opens the data file, making it first when it is missing and that was asked for. */
+static int file_obtain(struct kv_env *env)
+{
+    struct kvi_geometry g;
+    int rc;
+
+    if (!kvi_geometry_init(&g, env->options.page_size))
+        return kvi_error(KV_EINVAL, "bad page size");
+    if (env->flags & KV_MEMORY) {
+        struct kvi_os_stat st;
+
+        rc = kvi_os->memfd("libkv", &env->fd);
+        if (!rc)
+            rc = kvi_create_into(env->fd, env->path, &g);
+        if (!rc)
+            rc = kvi_os->stat_fd(env->fd, &st);
+        if (!rc)
+            atomic_store(&env->file_bytes, st.size_bytes);
+        return rc;
+    }
+    rc = file_open(env);
+    if (rc == ENOENT && (env->flags & KV_CREATE)) {
+        rc = kvi_create_file(env->path, &g, env->options.mode);
+        if (!rc || rc == EEXIST)
+            rc = file_open(env);
+    }
+    if (rc > 0 && rc != EISDIR)
+        return kvi_error(rc, "%s: %s", env->path, kvi_strerror(rc));
+    return rc;
+}
+
+/* Whether the path still names the file that is open: 0, or EAGAIN to start over. */
+static int file_same(const struct kv_env *env)
+{
+    struct kvi_os_stat by_fd;
+    struct kvi_os_stat by_path;
+    int rc;
+
+    if (env->flags & KV_MEMORY)
+        return 0;
+    rc = kvi_os->stat_fd(env->fd, &by_fd);
+    if (rc)
+        return rc;
+    rc = kvi_os->stat_path(env->path, &by_path);
+    if (rc == ENOENT)
+        return EAGAIN;
+    if (rc)
+        return rc;
+    return by_fd.dev == by_path.dev && by_fd.inode == by_path.inode ? 0 : EAGAIN;
+}
+
+static int file_map(struct kv_env *env)
+{
+    uint32_t page_size;
+    int rc = kvi_recover_peek(env->fd, env->path, &page_size, env->file_id);
+
+    if (rc)
+        return rc;
+    if (!kvi_geometry_init(&env->geometry, page_size))
+        return kvi_corrupt(env->path, 0, "impossible page size");
+    return kvi_map_open(&env->map, &env->geometry, env->fd, env->path, env->options.reserve_bytes,
+                        atomic_load(&env->file_bytes));
+}
+
+/* ---- Open ---- */
+
+/* Between other openers: recovers if nobody else lives, and lets others in. */
+static int env_join(struct kv_env *env)
+{
+    struct kvi_lockfile_options options = {
+        .path = env->lock_path,
+        .data_path = env->path,
+        .data_fd = env->fd,
+        .exclusive = (env->flags & KV_EXCLUSIVE) != 0,
+        .read_only = (env->flags & KV_READONLY) != 0,
+        .mode = env->options.mode,
+        .max_readers = env->options.max_readers,
+    };
+    bool boot_same = false;
+    bool first = false;
+    int rc;
+
+    memcpy(options.file_id, env->file_id, sizeof(options.file_id));
+    rc = kvi_lockfile_open(&options, &env->lockfile, &first, &boot_same);
+    if (rc)
+        return rc;
+    env->shared = kvi_lockfile_shared(env->lockfile);
+    rc = file_same(env);
+    if (!rc && first)
+        rc = kvi_recover(env, boot_same);
+    if (!rc)
+        kvi_lockfile_ready(env->lockfile);
+    return rc;
+}
+
+static int env_memory(struct kv_env *env)
+{
+    env->registry = kvi_registry_new();
+    env->hints = kvi_space_hints_new();
+    env->pool = kvi_pool_new(env->geometry.page_size, ENV_POOL_PAGES);
+    return env->registry && env->hints && env->pool ? 0 : ENOMEM;
+}
+
+static void env_free(struct kv_env *env)
+{
+    kvi_lockfile_close(env->lockfile);
+    if (env->map.base)
+        kvi_map_close(&env->map);
+    if (env->fd >= 0)
+        kvi_os->close(env->fd);
+    kvi_registry_free(env->registry);
+    kvi_space_hints_free(env->hints);
+    kvi_pool_free(env->pool);
+    free(env->path);
+    free(env->lock_path);
+    free(env);
+}
+
+static int env_open_once(const char *path, const struct kv_options *options,
+                         struct kv_env **env_out)
+{
+    struct kv_env *env = calloc(1, sizeof(*env));
+    int rc;
+
+    if (!env)
+        return ENOMEM;
+    env->fd = -1;
+    rc = options_take(env, path, options);
+    if (!rc)
+        rc = file_obtain(env);
+    if (!rc)
+        rc = file_map(env);
+    if (!rc)
+        rc = env_memory(env);
+    if (!rc)
+        rc = env_join(env);
+    if (rc)
+        env_free(env);
+    else
+        *env_out = env;
+    return rc;
+}
+
+int kvi_env_open(const char *path, const struct kv_options *options, struct kv_env **env_out)
+{
+    int rc = EAGAIN;
+
+    for (int i = 0; i < ENV_OPEN_TRIES && rc == EAGAIN; i++)
+        rc = env_open_once(path, options, env_out);
+    return rc == EAGAIN ? kvi_error(KV_EBUSY, "%s is being replaced again and again", path) : rc;
+}
+
+/* ---- Close ---- */
+
+int kvi_env_close(struct kv_env *env)
+{
+    bool last = false;
+    int rc = 0;
+
+    if (kvi_lockfile_forked(env->lockfile)) {
+        env_free(env);
+        return 0;
+    }
+    if (atomic_load(&env->txns_open) != 0)
+        return kvi_error(KV_EBUSY, "%s: %llu txns are open", env->path,
+                         (unsigned long long)atomic_load(&env->txns_open));
+    rc = kvi_lockfile_leave(env->lockfile, &last);
+    if (!rc && last && !(env->flags & (KV_READONLY | KV_NOLOCK | KV_MEMORY)))
+        rc = kvi_durable_last(env);
+    env_free(env);
+    return rc;
+}
+
+/* ---- Size ---- */
+
+int kvi_env_require(struct kv_env *env, uint64_t page_end)
+{
+    struct kvi_os_stat st;
+    int rc = kvi_os->stat_fd(env->fd, &st);
+
+    if (rc)
+        return rc;
+    atomic_store(&env->file_bytes, st.size_bytes);
+    if (st.size_bytes >> env->geometry.page_shift < page_end)
+        return kvi_corrupt(env->path, KVI_NO_PGNO, "the file is shorter than its snapshot needs");
+    if (page_end > env->map.pages_max)
+        return kvi_error(KV_ESIZELIMIT, "%s has grown past this process's reservation: reopen it",
+                         env->path);
+    return 0;
+}
+
+/* The size to grow to: in steps, within the limits. */
+static uint64_t grow_target(const struct kv_env *env, uint64_t bytes_now, uint64_t bytes_needed,
+                            uint64_t bytes_limit)
+{
+    uint64_t step_min = (uint64_t)KVI_GROW_PAGES_MIN << env->geometry.page_shift;
+    uint64_t step = bytes_now / ENV_GROW_SHARE;
+    uint64_t target;
+
+    if (step > ENV_GROW_BYTES_MAX)
+        step = ENV_GROW_BYTES_MAX;
+    if (step < step_min)
+        step = step_min;
+    target = bytes_needed + (step & ~(uint64_t)(env->geometry.page_size - 1));
+    return target < bytes_limit ? target : bytes_limit;
+}
+
+int kvi_env_grow(struct kv_env *env, uint64_t page_end)
+{
+    uint64_t needed = page_end << env->geometry.page_shift;
+    uint64_t now = atomic_load(&env->file_bytes);
+    uint64_t limit = env->map.pages_max << env->geometry.page_shift;
+    uint64_t target;
+    int rc;
+
+    if (env->options.max_size_bytes && env->options.max_size_bytes < limit)
+        limit = env->options.max_size_bytes & ~(uint64_t)(env->geometry.page_size - 1);
+    if (page_end > env->map.pages_max || needed > limit)
+        return kvi_error(KV_ESIZELIMIT, "%s would grow past its limit of %llu bytes", env->path,
+                         (unsigned long long)limit);
+    if (needed <= now)
+        return 0;
+    target = grow_target(env, now, needed, limit);
+    rc = kvi_os->truncate(env->fd, target);
+    if (rc)
+        return kvi_error(rc, "%s: growing to %llu bytes: %s", env->path,
+                         (unsigned long long)target, kvi_strerror(rc));
+    atomic_store(&env->file_bytes, target);
+    return 0;
+}

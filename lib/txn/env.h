@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An open env: the data file, its mapping, the lock file's state, and what is kept between txns.
+ *
+ * Lifetime: made by kvi_env_open, freed by kvi_env_close when no txn is open. Fields are set at open and not
+ * changed unless their comment names a guard. "writer" means: by the holder of the writer lock.
+ */
+#ifndef KVI_TXN_ENV_H
+#define KVI_TXN_ENV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "format/layout.h"
+#include "format/meta.h"
+#include "format/snap.h"
+#include "kv.h"
+#include "pager/pager.h"
+#include "pager/view.h"
+#include "space/space.h"
+#include "txn/lockfile.h"
+#include "txn/shared.h"
+
+struct kvi_registry; /* table handles: txn/registry.h */
+
+struct kv_env {
+    char *path;                     /* as given; "" for memory */
+    char *lock_path;                /* NULL: none */
+    int fd;                         /* data file */
+    uint32_t flags;                 /* KV_READONLY ... */
+    struct kv_options options;      /* defaults filled in; its pointers are void */
+    struct kvi_geometry geometry;
+    uint8_t file_id[16];
+    struct kvi_map map;
+    struct kvi_lockfile *lockfile;
+    struct kvi_shared *shared;      /* kvi_lockfile_shared(lockfile) */
+    struct kvi_space_hints *hints;  /* writer */
+    struct kvi_pool *pool;          /* writer */
+    struct kvi_registry *registry;  /* own lock */
+    _Atomic(uint64_t) file_bytes;   /* size of the data file as last seen; writer changes the file */
+    _Atomic(uint64_t) txns_open;    /* txn handles not ended */
+};
+
+/* A snapshot taken from its word: page found in the map, verified, decoded. */
+struct kvi_snapshot {
+    uint64_t word;
+    struct kvi_ref ref;   /* its page, full tag */
+    const uint8_t *page;
+    struct kvi_snap snap;
+};
+
+/* Follows a snapshot word: pgno inside file and mapping, tag bits, checksum, type, fields. The snapshot must be
+ * pinned or live by other means. KV_ECORRUPT else. */
+KVI_MUST_CHECK int kvi_snapshot_load(struct kv_env *env, uint64_t word, struct kvi_snapshot *out);
+
+/* Makes the data file at least page_end pages long, in steps that follow its size; writer. KV_ESIZELIMIT past
+ * max_size_bytes or the mapping's reservation. */
+KVI_MUST_CHECK int kvi_env_grow(struct kv_env *env, uint64_t page_end);
+
+/* Learns the file's present size (fstat); KV_ECORRUPT when it is below `page_end` pages. */
+KVI_MUST_CHECK int kvi_env_require(struct kv_env *env, uint64_t page_end);
+
+KVI_MUST_CHECK int kvi_env_open(const char *path, const struct kv_options *options,
+                                struct kv_env **env_out);
+KVI_MUST_CHECK int kvi_env_close(struct kv_env *env);
+
+#endif

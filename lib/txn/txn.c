@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Begin, commit, abort: the part that readers, writers and nested writers share. What each does with its
+ * snapshot is in read.c, write.c and nested.c; see txn.h for the states.
+ */
+#include "txn/txn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+int kvi_txn_usable(const struct kv_txn *txn, bool change)
+{
+    if (!txn)
+        return kvi_error(KV_EINVAL, "no txn given");
+    if (kvi_lockfile_forked(txn->env->lockfile))
+        return kvi_error(KV_EFORKED, "%s: the txn belongs to the parent process", txn->env->path);
+    if (txn->state == KVI_TXN_FAILED)
+        return kvi_error(KV_EBADTXN, "a change in this txn has failed: it can only be aborted");
+    if (txn->state == KVI_TXN_RESET)
+        return kvi_error(KV_EBADTXN, "the txn was reset and not renewed");
+    if (txn->child)
+        return kvi_error(KV_EBADTXN, "the txn has a live nested txn");
+    if (change && !txn->write)
+        return kvi_error(KV_EREADONLY, "a change in a read txn");
+    return 0;
+}
+
+int kvi_txn_changed(struct kv_txn *txn, int rc)
+{
+    switch (rc) {
+    case 0:
+    case KV_ENOTFOUND:
+    case KV_EEXIST:
+    case KV_EORDER:
+    case KV_EPAGEFULL:
+    case KV_EINCOMPATIBLE:
+    case KV_EINVAL:
+        return rc;
+    default:
+        txn->state = KVI_TXN_FAILED;
+        return rc;
+    }
+}
+
+uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes)
+{
+    if (txn->scratch_bytes < size_bytes || !txn->scratch) {
+        uint8_t *scratch = malloc(size_bytes ? size_bytes : 1);
+
+        if (!scratch)
+            return NULL;
+        free(txn->scratch);
+        txn->scratch = scratch;
+        txn->scratch_bytes = size_bytes;
+    }
+    return txn->scratch;
+}
+
+void kvi_txn_free(struct kv_txn *txn)
+{
+    while (txn->cursors) {
+        struct kv_cursor *cursor = txn->cursors;
+
+        txn->cursors = cursor->next;
+        kvi_cursor_close(cursor->cursor);
+        free(cursor);
+    }
+    kvi_tables_release(txn);
+    free(txn->tables);
+    free(txn->scratch);
+    atomic_fetch_sub(&txn->env->txns_open, 1);
+    free(txn);
+}
+
+static int begin_check(struct kv_env *env, uint32_t flags, const struct kv_txn_options *options)
+{
+    const struct kv_txn *parent = options ? options->parent : NULL;
+
+    if (kvi_lockfile_forked(env->lockfile))
+        return kvi_error(KV_EFORKED, "%s: the env belongs to the parent process", env->path);
+    if (flags & ~(KV_WRITE | KV_TRY))
+        return kvi_error(KV_EINVAL, "unknown flags in begin of a txn: %#x", flags);
+    if (!(flags & KV_WRITE) && ((flags & KV_TRY) || parent))
+        return kvi_error(KV_EINVAL, "KV_TRY and a parent go with KV_WRITE only");
+    if (options && options->durability > KV_NONE)
+        return kvi_error(KV_EINVAL, "unknown durability %d", (int)options->durability);
+    if ((flags & KV_WRITE) && (env->flags & KV_READONLY))
+        return kvi_error(KV_EREADONLY, "%s was opened read-only", env->path);
+    if (parent && parent->env != env)
+        return kvi_error(KV_EINVAL, "the parent txn belongs to another env");
+    return parent ? kvi_txn_usable(parent, true) : 0;
+}
+
+static int begin_kind(struct kv_txn *txn, uint32_t flags, const struct kv_txn_options *options)
+{
+    uint32_t timeout_ms = KVI_WAIT_FOREVER;
+
+    if (!txn->write)
+        return kvi_txn_begin_read(txn);
+    if (txn->parent)
+        return kvi_txn_begin_nested(txn);
+    if (flags & KV_TRY)
+        timeout_ms = 0;
+    else if (options && options->timeout_ms)
+        timeout_ms = options->timeout_ms;
+    return kvi_txn_begin_write(txn, timeout_ms);
+}
+
+int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_options *options,
+                  struct kv_txn **txn_out)
+{
+    struct kv_txn *txn;
+    int rc = begin_check(env, flags, options);
+
+    if (rc)
+        return rc;
+    txn = calloc(1, sizeof(*txn));
+    if (!txn)
+        return ENOMEM;
+    txn->env = env;
+    txn->write = (flags & KV_WRITE) != 0;
+    txn->parent = options ? options->parent : NULL;
+    txn->durability = env->options.durability;
+    if (options && options->durability)
+        txn->durability = options->durability;
+    atomic_fetch_add(&env->txns_open, 1);
+    rc = begin_kind(txn, flags, options);
+    if (rc) {
+        kvi_txn_free(txn);
+        return rc;
+    }
+    *txn_out = txn;
+    return 0;
+}
+
+int kvi_txn_commit(struct kv_txn *txn)
+{
+    int rc;
+
+    if (kvi_lockfile_forked(txn->env->lockfile))
+        return kvi_error(KV_EFORKED, "%s: the txn belongs to the parent process", txn->env->path);
+    if (!txn->write || txn->state == KVI_TXN_FAILED || txn->child) {
+        rc = txn->write ? kvi_txn_usable(txn, true) : 0;
+        kvi_txn_abort(txn);
+        return rc;
+    }
+    if (txn->parent) {
+        rc = kvi_txn_commit_nested(txn);
+        kvi_txn_abort(txn);
+        return rc;
+    }
+    rc = kvi_txn_commit_write(txn);
+    kvi_txn_end_write(txn);
+    kvi_txn_free(txn);
+    return rc;
+}
+
+void kvi_txn_abort(struct kv_txn *txn)
+{
+    if (txn->child)
+        kvi_txn_abort(txn->child);
+    if (kvi_lockfile_forked(txn->env->lockfile)) {
+        return; /* the parent's memory, locks and slots: left alone */
+    }
+    if (!txn->write)
+        kvi_txn_end_read(txn);
+    else if (!txn->parent)
+        kvi_txn_end_write(txn);
+    if (txn->parent) {
+        assert(txn->parent->child == txn);
+        txn->parent->child = NULL;
+        kvi_pager_close(txn->pager);
+    }
+    kvi_txn_free(txn);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Write txns: the writer lock, the base snapshot, the live set, and the writer's view of space and pages.
+ *
+ * Begin costs two lock calls and one look at the file's size; the live set is computed here, once, and only
+ * shrinks while the txn runs (DESIGN 4).
+ */
+#include "txn/txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+/* The space map's way to pages: through a view of all that any live snapshot may hold. */
+static int space_read(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
+                      const uint8_t **page_out)
+{
+    const struct kv_txn *txn = context;
+
+    return kvi_view_page(&txn->view, ref, type, level, page_out);
+}
+
+static int space_grow(void *context, uint64_t page_end)
+{
+    struct kv_txn *txn = context;
+
+    return kvi_env_grow(txn->env, page_end);
+}
+
+/* Opens the space map over the base and the live snapshots. */
+static int space_open(struct kv_txn *txn)
+{
+    struct kv_env *env = txn->env;
+    const struct kvi_space_io io = {txn, space_read, space_grow, env->path};
+    struct kvi_space_snapshot *live = calloc(txn->live.count + 1, sizeof(*live));
+    int rc;
+
+    if (!live)
+        return ENOMEM;
+    for (size_t i = 0; i < txn->live.count; i++) {
+        const struct kvi_snapshot *from = &txn->live.snapshots[i];
+
+        live[i].page = from->page;
+        live[i].page_end = from->snap.page_end;
+        live[i].map_count = from->snap.map_count;
+        live[i].map_levels = from->snap.map_levels;
+    }
+    rc = kvi_space_open(&env->geometry, &io, &txn->snapshot.snap, txn->snapshot.page, live,
+                        txn->live.count, env->hints, txn->id, &txn->space);
+    free(live);
+    return rc;
+}
+
+/* The id after every one that was ever given out; a txn that writes nothing gives it back. */
+static int txnid_take(struct kv_txn *txn)
+{
+    struct kvi_shared *shared = txn->env->shared;
+
+    txn->txnid_before = atomic_load(&shared->txnid_last);
+    if (txn->txnid_before < txn->snapshot.snap.txnid || txn->txnid_before == UINT64_MAX)
+        return kvi_corrupt(txn->env->lock_path, KVI_NO_PGNO, "impossible last txnid");
+    txn->id = txn->txnid_before + 1;
+    atomic_store(&shared->txnid_last, txn->id);
+    return 0;
+}
+
+/* With the writer lock held: base, live set, space, pager, main table. */
+static int write_start(struct kv_txn *txn)
+{
+    struct kv_env *env = txn->env;
+    int rc;
+
+    rc = kvi_poison_end(env);
+    if (rc)
+        return rc;
+    rc = kvi_snapshot_load(env, atomic_load(&env->shared->committed), &txn->snapshot);
+    if (rc)
+        return rc;
+    rc = kvi_live_collect(env, &txn->live);
+    if (rc)
+        return rc;
+    rc = kvi_env_require(env, txn->live.page_end_max);
+    if (rc)
+        return rc;
+    rc = txnid_take(txn);
+    if (rc)
+        return rc;
+    txn->view.map = &env->map;
+    txn->view.page_end = txn->live.page_end_max;
+    txn->view.txnid = txn->id;
+    rc = space_open(txn);
+    if (rc)
+        return rc;
+    rc = kvi_pager_open(&txn->view, txn->space, env->pool, env->options.dirty_budget_bytes, NULL,
+                        &txn->pager);
+    if (rc)
+        return rc;
+    txn->main.handle = KV_MAIN_TABLE;
+    kvi_tree_init_write(&txn->main.tree, &txn->snapshot.snap.main, txn->pager);
+    return 0;
+}
+
+int kvi_txn_begin_write(struct kv_txn *txn, uint32_t timeout_ms)
+{
+    struct kv_env *env = txn->env;
+    int rc = kvi_lockfile_lock_writer(env->lockfile, timeout_ms);
+
+    if (rc)
+        return rc;
+    rc = kvi_lockfile_intact(env->lockfile);
+    if (!rc && (env->flags & KV_NOLOCK))
+        rc = kvi_recover_refresh(env);
+    if (!rc)
+        rc = write_start(txn);
+    if (rc)
+        kvi_txn_end_write(txn);
+    return rc;
+}
+
+void kvi_txn_end_write(struct kv_txn *txn)
+{
+    struct kvi_shared *shared = txn->env->shared;
+    bool unwritten = txn->id && (!txn->pager || kvi_pager_written(txn->pager) == 0);
+
+    if (unwritten && atomic_load(&shared->txnid_last) == txn->id)
+        atomic_store(&shared->txnid_last, txn->txnid_before);
+    kvi_pager_close(txn->pager);
+    txn->pager = NULL;
+    kvi_space_close(txn->space);
+    txn->space = NULL;
+    kvi_live_release(&txn->live);
+    kvi_lockfile_unlock_writer(txn->env->lockfile);
+}
