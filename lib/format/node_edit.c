@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the changes that are made to one branch or leaf page in place: insert, resize, remove.
+ *
+ * The cell area stays dense: a cell is added below the lowest one, and taking bytes out of the middle
+ * moves everything below up, so that the free bytes are always in one piece between offsets and cells.
+ *
+ * The prefix may become shorter by an insert and is chosen anew when a second key comes; a leaf then
+ * gets new heads, a branch (whose cells lack the prefix) is written anew from a copy on the stack. Both
+ * happen a few times in a page's life.
+ *
+ * A page that came damaged from the file is refused or spoilt, never overrun: each offset is checked
+ * before a byte moves. One thread: the writer's.
+ */
+#include "format/node.h"
+
+#include <assert.h>
+
+#include "format/node_page.h"
+
+void kvi_node_init(const struct kvi_geometry *g, uint8_t *page, enum kvi_page_type type,
+                   unsigned level, uint64_t pgno, uint64_t txnid)
+{
+    assert(type == KVI_PAGE_LEAF || type == KVI_PAGE_BRANCH);
+    kvi_header_init(page, type, level, pgno, txnid);
+    memset(page + KVI_HEADER_BYTES, 0, g->page_size - KVI_HEADER_BYTES);
+}
+
+static void set_count(uint8_t *page, uint32_t count)
+{
+    kvi_le_store16(page + KVI_HEADER_COUNT, (uint16_t)count);
+}
+
+static void set_cells_at(const struct kvi_geometry *g, uint8_t *page, uint32_t cells_at)
+{
+    kvi_le_store16(page + KVI_HEADER_CELLS, (uint16_t)(g->page_size - cells_at));
+}
+
+static void set_head(uint8_t *page, const struct kvi_node_frame *f, uint32_t slot, uint32_t head)
+{
+    kvi_le_store32(page + f->heads_at + KVI_HEAD_BYTES * slot, head);
+}
+
+/* Adds `by` (modulo 2^16) to every offset that is at most `last`. Written to be vectorised. */
+static void shift_offs(uint8_t *page, const struct kvi_node_frame *f, uint32_t last, uint32_t by)
+{
+    uint8_t *offs = page + f->offs_at;
+    uint16_t limit = (uint16_t)last;
+    uint16_t add = (uint16_t)by;
+
+    for (uint32_t i = 0; i < f->count; i++) {
+        uint16_t off = kvi_fast_load16(offs + 2 * i);
+
+        off = (uint16_t)(off + (off <= limit ? add : 0));
+        kvi_fast_store16(offs + 2 * i, off);
+    }
+}
+
+/* Makes room for a slot before `slot`, and writes it. There are KVI_NODE_SLOT_BYTES free behind. */
+static void open_slot(uint8_t *page, const struct kvi_node_frame *f, uint32_t slot, uint32_t head,
+                      uint32_t off)
+{
+    uint8_t *heads = page + f->heads_at;
+    uint8_t *offs = page + f->offs_at;
+
+    assert(slot <= f->count);
+    memmove(offs + 2 * slot + KVI_NODE_SLOT_BYTES, offs + 2 * slot, 2 * (f->count - slot));
+    memmove(heads + KVI_HEAD_BYTES * (slot + 1), heads + KVI_HEAD_BYTES * slot,
+            KVI_HEAD_BYTES * (f->count - slot) + 2 * slot);
+    kvi_le_store32(heads + KVI_HEAD_BYTES * slot, head);
+    kvi_le_store16(offs + KVI_HEAD_BYTES + 2 * slot, (uint16_t)off);
+    set_count(page, f->count + 1);
+}
+
+static void close_slot(uint8_t *page, const struct kvi_node_frame *f, uint32_t slot)
+{
+    uint8_t *heads = page + f->heads_at;
+    uint8_t *offs = page + f->offs_at;
+
+    assert(slot < f->count);
+    memmove(heads + KVI_HEAD_BYTES * slot, heads + KVI_HEAD_BYTES * (slot + 1),
+            KVI_HEAD_BYTES * (f->count - slot - 1) + 2 * slot);
+    memmove(offs + 2 * slot - KVI_HEAD_BYTES, offs + 2 * (slot + 1), 2 * (f->count - slot - 1));
+    set_count(page, f->count - 1);
+}
+
+/* ---- The prefix of a leaf ---- */
+
+/* Writes prefix and heads anew for a prefix of that size, which every key begins with; offsets move
+ * along. The caller has seen that it fits. false: damage, nothing changed. */
+static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *page,
+                                         uint32_t prefix_bytes)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t heads_at = kvi_node_heads_at(prefix_bytes);
+    struct kvi_leaf_cell cell;
+
+    for (uint32_t i = 0; i < f.count; i++) {
+        if (!kvi_leaf_cell_parse(g, &f, page, i, &cell) || cell.key_bytes < prefix_bytes)
+            return false;
+    }
+    memmove(page + heads_at + KVI_HEAD_BYTES * f.count, page + f.offs_at, 2 * f.count);
+    kvi_le_store16(page + KVI_HEADER_PREFIX, (uint16_t)prefix_bytes);
+    f = kvi_node_frame(g, page);
+    memset(page + KVI_HEADER_BYTES, 0, heads_at - KVI_HEADER_BYTES);
+    for (uint32_t i = 0; i < f.count; i++) {
+        if (!kvi_leaf_cell_parse(g, &f, page, i, &cell))
+            return false; /* never: seen above */
+        if (i == 0 && prefix_bytes)
+            memcpy(page + KVI_HEADER_BYTES, cell.key, prefix_bytes);
+        set_head(page, &f, i, kvi_key_head(cell.key, cell.key_bytes, prefix_bytes));
+    }
+    return true;
+}
+
+/* The prefix that a leaf would have with this key in it, or more bytes than any prefix has: damage. */
+static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, const uint8_t *page,
+                                              const struct kvi_node_frame *f, struct kvi_key key,
+                                              uint32_t cell_bytes)
+{
+    struct kvi_leaf_cell cell;
+    uint32_t common, without;
+
+    if (f->count == 0)
+        return 0;
+    if (f->count > 1)
+        return kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, key.data, key.size,
+                                KVI_PREFIX_BYTES_MAX);
+    if (!kvi_leaf_cell_parse(g, f, page, 0, &cell))
+        return UINT32_MAX;
+    common = kvi_common_bytes(cell.key, cell.key_bytes, key.data, key.size, KVI_PREFIX_BYTES_MAX);
+    without = KVI_HEADER_BYTES + 2 * KVI_NODE_SLOT_BYTES + g->page_size - f->cells_at + cell_bytes;
+    return kvi_prefix_choose(g, KVI_PAGE_LEAF, common, 2, without);
+}
+
+static bool key_has_prefix(const uint8_t *page, const struct kvi_node_frame *f, struct kvi_key key)
+{
+    return key.size >= f->prefix_bytes &&
+           (f->prefix_bytes == 0 || memcmp(page + KVI_HEADER_BYTES, key.data, f->prefix_bytes) == 0);
+}
+
+/* Gives the leaf the prefix that it has with `key` in it, if the new cell then fits. */
+static bool leaf_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struct kvi_node_frame *f,
+                            struct kvi_key key, uint32_t cell_bytes)
+{
+    uint32_t prefix_bytes = leaf_prefix_with(g, page, f, key, cell_bytes);
+
+    if (prefix_bytes == UINT32_MAX)
+        return false;
+    if (kvi_node_heads_at(prefix_bytes) + KVI_NODE_SLOT_BYTES * (f->count + 1) + cell_bytes >
+        f->cells_at)
+        return false;
+    if (prefix_bytes != f->prefix_bytes && !leaf_set_prefix(g, page, prefix_bytes))
+        return false;
+    *f = kvi_node_frame(g, page);
+    return true;
+}
+
+uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
+                         struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t key_bytes = (uint32_t)key.size;
+    uint32_t cell_bytes, off;
+
+    if (key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max)
+        return NULL;
+    cell_bytes = kvi_leaf_cell_bytes(key_bytes, payload_bytes);
+    if (cell_bytes > g->cell_bytes_max || slot > f.count)
+        return NULL;
+    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, &f, key))) {
+        if (!leaf_fit_prefix(g, page, &f, key, cell_bytes))
+            return NULL;
+    } else if (f.slots_end + KVI_NODE_SLOT_BYTES + cell_bytes > f.cells_at) {
+        return NULL;
+    }
+    off = f.cells_at - cell_bytes;
+    open_slot(page, &f, slot, kvi_key_head(key.data, key_bytes, f.prefix_bytes), off);
+    set_cells_at(g, page, off);
+    kvi_le_store32(page + off, kvi_leaf_cell_word(key_bytes, payload_bytes, kind));
+    if (key_bytes)
+        memcpy(page + off + KVI_LEAF_CELL_HEAD, key.data, key_bytes);
+    return page + off + KVI_LEAF_CELL_HEAD + key_bytes;
+}
+
+/* Moves all that stands below `end` in the cell area by `by` bytes (up, or down if negative), cells that
+ * begin at or below `last` with it. */
+static void shift_cells(const struct kvi_geometry *g, uint8_t *page, const struct kvi_node_frame *f,
+                        uint32_t end, uint32_t last, int32_t by)
+{
+    uint32_t cells_at = (uint32_t)((int32_t)f->cells_at + by);
+
+    memmove(page + cells_at, page + f->cells_at, end - f->cells_at);
+    shift_offs(page, f, last, (uint32_t)by);
+    set_cells_at(g, page, cells_at);
+}
+
+uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
+                         enum kvi_cell_kind kind, uint32_t payload_bytes)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    struct kvi_leaf_cell cell;
+    uint32_t off;
+    int32_t by;
+
+    if (slot >= f.count || !kvi_leaf_cell_parse(g, &f, page, slot, &cell))
+        return NULL;
+    if (payload_bytes > g->cell_bytes_max ||
+        kvi_leaf_cell_bytes(cell.key_bytes, payload_bytes) > g->cell_bytes_max)
+        return NULL;
+    by = (int32_t)cell.payload_bytes - (int32_t)payload_bytes;
+    if (by < 0 && (uint32_t)-by > f.cells_at - f.slots_end)
+        return NULL;
+    off = kvi_node_off(&f, page, slot);
+    if (by) {
+        shift_cells(g, page, &f, off + KVI_LEAF_CELL_HEAD + cell.key_bytes, off, by);
+        off = (uint32_t)((int32_t)off + by);
+    }
+    kvi_le_store32(page + off, kvi_leaf_cell_word(cell.key_bytes, payload_bytes, kind));
+    return page + off + KVI_LEAF_CELL_HEAD + cell.key_bytes;
+}
+
+/* ---- The prefix of a branch ---- */
+
+/* The separator of a slot from 1 on, byte by byte: prefix, then suffix. Common bytes with a key. */
+static uint32_t separator_common(const uint8_t *page, const struct kvi_node_frame *f,
+                                 const struct kvi_branch_cell *cell, struct kvi_key key)
+{
+    uint32_t common = kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, key.data, key.size,
+                                       KVI_PREFIX_BYTES_MAX);
+
+    if (common < f->prefix_bytes || common == key.size)
+        return common;
+    return common + kvi_common_bytes(cell->suffix, cell->suffix_bytes, key.data + common,
+                                     key.size - common, KVI_PREFIX_BYTES_MAX - common);
+}
+
+/* Bytes of all cells if the prefix were of another size; 0: damage, a cell is shorter than that. */
+static uint32_t branch_cells_bytes(const struct kvi_geometry *g, const uint8_t *page,
+                                   const struct kvi_node_frame *f, uint32_t prefix_bytes)
+{
+    uint32_t sum = 0;
+    struct kvi_branch_cell cell;
+
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (!kvi_branch_cell_parse(g, f, page, i, &cell))
+            return 0;
+        sum += KVI_BRANCH_CELL_HEAD + cell.suffix_bytes;
+        if (i == 0)
+            continue;
+        if (f->prefix_bytes + cell.suffix_bytes < prefix_bytes)
+            return 0;
+        sum += f->prefix_bytes - prefix_bytes;
+        if (sum > 2 * KVI_PAGE_SIZE_MAX)
+            return 0;
+    }
+    return sum;
+}
+
+/* Writes the cell of `slot` at `off` with a prefix of prefix_bytes taken out, from the old page. Returns
+ * its size. */
+static uint32_t branch_copy_cell(const uint8_t *old, const struct kvi_node_frame *f,
+                                 const struct kvi_branch_cell *cell, uint32_t prefix_bytes,
+                                 uint8_t *out)
+{
+    const uint8_t *suffix = cell->suffix;
+    uint32_t suffix_bytes = cell->suffix_bytes;
+    uint32_t front = 0;
+
+    if (prefix_bytes < f->prefix_bytes) { /* bytes go back from the prefix into the cell */
+        front = f->prefix_bytes - prefix_bytes;
+        memcpy(out + KVI_BRANCH_CELL_HEAD, old + KVI_HEADER_BYTES + prefix_bytes, front);
+    } else {
+        suffix += prefix_bytes - f->prefix_bytes;
+        suffix_bytes -= prefix_bytes - f->prefix_bytes;
+    }
+    memcpy(out + KVI_BRANCH_CELL_HEAD + front, suffix, suffix_bytes);
+    kvi_ref_store(out, cell->ref);
+    kvi_le_store16(out + KVI_BRANCH_CELL_SUFFIX, (uint16_t)(front + suffix_bytes));
+    return KVI_BRANCH_CELL_HEAD + front + suffix_bytes;
+}
+
+/* Writes the whole page anew with the first prefix_bytes of `key`, which all separators share, taken out,
+ * if it then has `room_bytes` to spare. false, nothing changed: no room, or damage. */
+static KVI_NOINLINE bool branch_set_prefix(const struct kvi_geometry *g, uint8_t *page,
+                                           const uint8_t *key, uint32_t prefix_bytes,
+                                           uint32_t room_bytes)
+{
+    uint8_t old[KVI_PAGE_SIZE_MAX];
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t cells_bytes = branch_cells_bytes(g, page, &f, prefix_bytes);
+    uint32_t slots_end = kvi_node_heads_at(prefix_bytes) + KVI_NODE_SLOT_BYTES * f.count;
+    struct kvi_node_frame now;
+    uint32_t off;
+
+    if (cells_bytes == 0 || slots_end + cells_bytes + room_bytes > g->page_size)
+        return false;
+    memcpy(old, page, g->page_size);
+    kvi_le_store16(page + KVI_HEADER_PREFIX, (uint16_t)prefix_bytes);
+    set_cells_at(g, page, g->page_size - cells_bytes);
+    now = kvi_node_frame(g, page);
+    memset(page + KVI_HEADER_BYTES, 0, now.heads_at - KVI_HEADER_BYTES);
+    if (prefix_bytes)
+        memcpy(page + KVI_HEADER_BYTES, key, prefix_bytes);
+    off = now.cells_at;
+    for (uint32_t i = 0; i < f.count; i++) {
+        struct kvi_branch_cell cell;
+        const uint8_t *suffix = page + off + KVI_BRANCH_CELL_HEAD;
+        uint32_t size;
+
+        if (!kvi_branch_cell_parse(g, &f, old, i, &cell))
+            return false; /* never: seen by branch_cells_bytes */
+        size = branch_copy_cell(old, &f, &cell, i ? prefix_bytes : f.prefix_bytes, page + off);
+        set_head(page, &now, i, i ? kvi_key_head(suffix, size - KVI_BRANCH_CELL_HEAD, 0) : 0);
+        kvi_le_store16(page + now.offs_at + 2 * i, (uint16_t)off);
+        off += size;
+    }
+    memset(page + now.slots_end, 0, now.cells_at - now.slots_end);
+    return true;
+}
+
+/* The prefix that a branch would have with this separator in it, or UINT32_MAX: damage. */
+static uint32_t branch_prefix_with(const struct kvi_geometry *g, const uint8_t *page,
+                                   const struct kvi_node_frame *f, struct kvi_key separator)
+{
+    struct kvi_branch_cell cell;
+    uint32_t common, without;
+
+    if (f->count < 2)
+        return 0;
+    if (f->count > 2)
+        return kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, separator.data,
+                                separator.size, KVI_PREFIX_BYTES_MAX);
+    if (!kvi_branch_cell_parse(g, f, page, 1, &cell))
+        return UINT32_MAX;
+    common = separator_common(page, f, &cell, separator);
+    without = KVI_HEADER_BYTES + 3 * KVI_NODE_SLOT_BYTES + g->page_size - f->cells_at +
+              f->prefix_bytes + KVI_BRANCH_CELL_HEAD + (uint32_t)separator.size;
+    return kvi_prefix_choose(g, KVI_PAGE_BRANCH, common, 2, without);
+}
+
+/* Gives the branch the prefix that it has with the separator in it, if the new cell then fits. */
+static bool branch_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struct kvi_node_frame *f,
+                              struct kvi_key separator)
+{
+    uint32_t prefix_bytes = branch_prefix_with(g, page, f, separator);
+    uint32_t room;
+
+    if (prefix_bytes == f->prefix_bytes)
+        return true;
+    if (prefix_bytes == UINT32_MAX)
+        return false;
+    room = KVI_NODE_SLOT_BYTES + KVI_BRANCH_CELL_HEAD + (uint32_t)separator.size - prefix_bytes;
+    if (!branch_set_prefix(g, page, separator.data, prefix_bytes, room))
+        return false;
+    *f = kvi_node_frame(g, page);
+    return true;
+}
+
+bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
+                       struct kvi_key separator, struct kvi_ref ref)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t suffix_bytes = 0, head = 0, off;
+    const uint8_t *suffix = NULL;
+
+    if (separator.size > g->key_bytes_max || slot > f.count || (slot == 0 && f.count > 0))
+        return false;
+    if (slot > 0) {
+        if ((f.count <= 2 || !key_has_prefix(page, &f, separator)) &&
+            !branch_fit_prefix(g, page, &f, separator))
+            return false;
+        suffix_bytes = (uint32_t)separator.size - f.prefix_bytes;
+        suffix = separator.data + f.prefix_bytes;
+        head = kvi_key_head(separator.data, separator.size, f.prefix_bytes);
+    }
+    if (f.slots_end + KVI_NODE_SLOT_BYTES + KVI_BRANCH_CELL_HEAD + suffix_bytes > f.cells_at)
+        return false;
+    off = f.cells_at - KVI_BRANCH_CELL_HEAD - suffix_bytes;
+    open_slot(page, &f, slot, head, off);
+    set_cells_at(g, page, off);
+    kvi_ref_store(page + off, ref);
+    kvi_le_store16(page + off + KVI_BRANCH_CELL_SUFFIX, (uint16_t)suffix_bytes);
+    if (suffix_bytes)
+        memcpy(page + off + KVI_BRANCH_CELL_HEAD, suffix, suffix_bytes);
+    return true;
+}
+
+void kvi_branch_set_ref(uint8_t *page, const struct kvi_branch_cell *cell, struct kvi_ref ref)
+{
+    uint8_t *stored = page + (cell->suffix - page) - KVI_BRANCH_CELL_HEAD;
+
+    kvi_ref_store(stored, ref);
+}
+
+/* ---- Remove ---- */
+
+/* Size of the cell of a slot; 0: damage. */
+static uint32_t cell_bytes_at(const struct kvi_geometry *g, const uint8_t *page,
+                              const struct kvi_node_frame *f, uint32_t slot)
+{
+    struct kvi_leaf_cell leaf;
+    struct kvi_branch_cell branch;
+
+    if (kvi_node_is_leaf(page)) {
+        if (!kvi_leaf_cell_parse(g, f, page, slot, &leaf))
+            return 0;
+        return KVI_LEAF_CELL_HEAD + leaf.key_bytes + leaf.payload_bytes;
+    }
+    if (!kvi_branch_cell_parse(g, f, page, slot, &branch))
+        return 0;
+    return KVI_BRANCH_CELL_HEAD + branch.suffix_bytes;
+}
+
+/* Takes the separator off a branch's slot 0, after the slot before it went. */
+static bool drop_separator(const struct kvi_geometry *g, uint8_t *page)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    struct kvi_branch_cell cell;
+    uint32_t off;
+
+    if (f.count == 0)
+        return true;
+    if (!kvi_branch_cell_parse(g, &f, page, 0, &cell))
+        return false;
+    off = kvi_node_off(&f, page, 0);
+    if (cell.suffix_bytes) {
+        shift_cells(g, page, &f, off + KVI_BRANCH_CELL_HEAD, off, (int32_t)cell.suffix_bytes);
+        off += cell.suffix_bytes;
+    }
+    kvi_le_store16(page + off + KVI_BRANCH_CELL_SUFFIX, 0);
+    set_head(page, &f, 0, 0);
+    return true;
+}
+
+bool kvi_node_remove(const struct kvi_geometry *g, uint8_t *page, unsigned slot)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t size, off;
+
+    if (slot >= f.count)
+        return false;
+    size = cell_bytes_at(g, page, &f, slot);
+    if (size == 0)
+        return false;
+    off = kvi_node_off(&f, page, slot);
+    close_slot(page, &f, slot);
+    f.count--;
+    f.offs_at -= KVI_HEAD_BYTES;
+    shift_cells(g, page, &f, off, off, (int32_t)size);
+    if (f.count == 0)
+        kvi_le_store16(page + KVI_HEADER_PREFIX, 0);
+    if (slot == 0 && !kvi_node_is_leaf(page))
+        return drop_separator(g, page);
+    return true;
+}

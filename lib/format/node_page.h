@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where things stand inside a branch or leaf page: shared by the node_*.c files and by nobody else.
+ *
+ *     32       heads_at        offs_at       slots_end     cells_at          page_size
+ *     | prefix | heads u32 x n | offs u16 x n| free        | cells           |
+ *
+ * A frame is computed from the header without a check; kvi_node_frame_ok tells whether it is to be
+ * believed, and everything here relies on that check having been made. Cells are checked one by one.
+ */
+#ifndef KVI_FORMAT_NODE_PAGE_H
+#define KVI_FORMAT_NODE_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/le.h"
+#include "format/node.h"
+
+#define KVI_HEAD_BYTES 4u /* key bytes in a head */
+
+/* Leaf cell head: bits 0..14 key_bytes, 15..29 payload_bytes, 30..31 kind. */
+#define KVI_LEAF_SIZE_BITS 15u
+#define KVI_LEAF_SIZE_MASK ((1u << KVI_LEAF_SIZE_BITS) - 1u)
+#define KVI_LEAF_KIND_SHIFT (2u * KVI_LEAF_SIZE_BITS)
+
+/* Branch cell: reference, then the size of the separator's suffix. */
+#define KVI_BRANCH_CELL_SUFFIX KVI_REF_BYTES
+
+struct kvi_node_frame {
+    uint32_t count;
+    uint32_t prefix_bytes;
+    uint32_t heads_at;
+    uint32_t offs_at;
+    uint32_t slots_end;
+    uint32_t cells_at;
+};
+
+/* First byte of the heads behind a prefix of that size. */
+static inline uint32_t kvi_node_heads_at(uint32_t prefix_bytes)
+{
+    return (KVI_HEADER_BYTES + prefix_bytes + 3u) & ~3u;
+}
+
+static inline struct kvi_node_frame kvi_node_frame(const struct kvi_geometry *g,
+                                                   const uint8_t *page)
+{
+    struct kvi_node_frame f;
+
+    f.count = kvi_header_count(page);
+    f.prefix_bytes = kvi_le_load16(page + KVI_HEADER_PREFIX);
+    f.heads_at = kvi_node_heads_at(f.prefix_bytes);
+    f.offs_at = f.heads_at + KVI_HEAD_BYTES * f.count;
+    f.slots_end = f.heads_at + KVI_NODE_SLOT_BYTES * f.count;
+    f.cells_at = g->page_size - kvi_le_load16(page + KVI_HEADER_CELLS);
+    return f;
+}
+
+/* Loads for the search loops. Little-endian loads written byte by byte are not always merged inside a loop
+ * (gcc 12), and here that would cost a third of a search. */
+static inline uint32_t kvi_fast_load32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap32(v);
+}
+
+static inline uint64_t kvi_fast_load64_be(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap64(v) : v;
+}
+
+static inline uint16_t kvi_fast_load16(const uint8_t *p)
+{
+    uint16_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap16(v);
+}
+
+static inline void kvi_fast_store16(uint8_t *p, uint16_t v)
+{
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+        v = __builtin_bswap16(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline bool kvi_node_is_leaf(const uint8_t *page)
+{
+    return kvi_header_type(page) == KVI_PAGE_LEAF;
+}
+
+static inline uint32_t kvi_node_head(const struct kvi_node_frame *f, const uint8_t *page,
+                                     uint32_t slot)
+{
+    return kvi_fast_load32(page + f->heads_at + KVI_HEAD_BYTES * slot);
+}
+
+static inline uint32_t kvi_node_off(const struct kvi_node_frame *f, const uint8_t *page,
+                                    uint32_t slot)
+{
+    return kvi_fast_load16(page + f->offs_at + 2u * slot);
+}
+
+/* The head of a key: the four bytes behind its first `skip`, big-endian, padded with zeros. */
+static inline uint32_t kvi_key_head(const uint8_t *key, size_t key_bytes, size_t skip)
+{
+    uint32_t head = 0;
+
+    if (KVI_LIKELY(key_bytes >= skip + KVI_HEAD_BYTES))
+        return __builtin_bswap32(kvi_fast_load32(key + skip));
+    for (size_t i = skip; i < key_bytes; i++)
+        head |= (uint32_t)key[i] << (24 - 8 * (i - skip));
+    return head;
+}
+
+/*
+ * Order of two keys that are known to agree in their first `skip` bytes, where one that is shorter
+ * counts as padded with zeros: <0, 0, >0. Such keys differ from `skip` on or in length only.
+ *
+ * The last step looks at the last 8 common bytes even where some were seen already: those are equal,
+ * so that one load serves for any rest.
+ */
+static inline int kvi_tail_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b,
+                                   size_t b_bytes, size_t skip)
+{
+    size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
+    uint64_t x, y;
+    size_t i = skip;
+
+    if (KVI_LIKELY(common >= 8)) {
+        for (; i + 8 < common; i += 8) {
+            x = kvi_fast_load64_be(a + i);
+            y = kvi_fast_load64_be(b + i);
+            if (x != y)
+                return x < y ? -1 : 1;
+        }
+        x = kvi_fast_load64_be(a + common - 8);
+        y = kvi_fast_load64_be(b + common - 8);
+        if (x != y)
+            return x < y ? -1 : 1;
+    } else {
+        for (; i < common; i++) {
+            if (a[i] != b[i])
+                return a[i] < b[i] ? -1 : 1;
+        }
+    }
+    return (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+/* Bytes that two keys have in common at their front, at most `limit`. */
+static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const uint8_t *b,
+                                        size_t b_bytes, uint32_t limit)
+{
+    uint32_t i = 0;
+
+    if (limit > a_bytes)
+        limit = (uint32_t)a_bytes;
+    if (limit > b_bytes)
+        limit = (uint32_t)b_bytes;
+    while (i < limit && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* A cell as it stands: offset and size in the page; false if it is not wholly in the cell area. */
+static inline bool kvi_leaf_cell_parse(const struct kvi_geometry *g, const struct kvi_node_frame *f,
+                                       const uint8_t *page, uint32_t slot,
+                                       struct kvi_leaf_cell *cell)
+{
+    uint32_t off = kvi_node_off(f, page, slot);
+    uint32_t word;
+
+    if (KVI_UNLIKELY(off < f->cells_at || off + KVI_LEAF_CELL_HEAD > g->page_size))
+        return false;
+    word = kvi_fast_load32(page + off);
+    cell->key_bytes = word & KVI_LEAF_SIZE_MASK;
+    cell->payload_bytes = word >> KVI_LEAF_SIZE_BITS & KVI_LEAF_SIZE_MASK;
+    cell->kind = (enum kvi_cell_kind)(word >> KVI_LEAF_KIND_SHIFT);
+    cell->key = page + off + KVI_LEAF_CELL_HEAD;
+    cell->payload = cell->key + cell->key_bytes;
+    return KVI_LIKELY(off + KVI_LEAF_CELL_HEAD + cell->key_bytes + cell->payload_bytes <=
+                      g->page_size);
+}
+
+static inline bool kvi_branch_cell_parse(const struct kvi_geometry *g,
+                                         const struct kvi_node_frame *f, const uint8_t *page,
+                                         uint32_t slot, struct kvi_branch_cell *cell)
+{
+    uint32_t off = kvi_node_off(f, page, slot);
+
+    if (KVI_UNLIKELY(off < f->cells_at || off + KVI_BRANCH_CELL_HEAD > g->page_size))
+        return false;
+    cell->ref = kvi_ref_load(page + off);
+    cell->suffix_bytes = kvi_le_load16(page + off + KVI_BRANCH_CELL_SUFFIX);
+    cell->suffix = page + off + KVI_BRANCH_CELL_HEAD;
+    return KVI_LIKELY(off + KVI_BRANCH_CELL_HEAD + cell->suffix_bytes <= g->page_size);
+}
+
+static inline uint32_t kvi_leaf_cell_word(uint32_t key_bytes, uint32_t payload_bytes,
+                                          enum kvi_cell_kind kind)
+{
+    return key_bytes | payload_bytes << KVI_LEAF_SIZE_BITS | (uint32_t)kind << KVI_LEAF_KIND_SHIFT;
+}
+
+/* What a page of this type may take out of keys that share `common` bytes: the prefix that is written,
+ * given the bytes that all would take without one (header and slots included) and how many keys there
+ * are. A prefix that leaves no room is cut back to whole words, which cost a leaf what they take and a
+ * branch nothing. */
+static inline uint32_t kvi_prefix_choose(const struct kvi_geometry *g, enum kvi_page_type type,
+                                         uint32_t common, uint32_t keys, uint64_t bytes_without)
+{
+    uint32_t words = common & ~3u;
+    uint64_t room;
+
+    if (keys < 2)
+        return 0;
+    if (type == KVI_PAGE_BRANCH) {
+        uint64_t saved = (uint64_t)common * keys;
+        uint32_t area = kvi_node_heads_at(common) - KVI_HEADER_BYTES;
+
+        return bytes_without + area <= g->page_size + saved ? common : words;
+    }
+    if (bytes_without >= g->page_size)
+        return 0;
+    room = g->page_size - bytes_without;
+    if (kvi_node_heads_at(common) - KVI_HEADER_BYTES <= room)
+        return common;
+    return room < words ? (uint32_t)room & ~3u : words;
+}
+
+/* The size of the whole page then. */
+static inline uint64_t kvi_layout_bytes(enum kvi_page_type type, uint32_t prefix_bytes, uint32_t keys,
+                                        uint64_t bytes_without)
+{
+    uint64_t saved = type == KVI_PAGE_BRANCH ? (uint64_t)prefix_bytes * keys : 0;
+
+    return bytes_without + (kvi_node_heads_at(prefix_bytes) - KVI_HEADER_BYTES) - saved;
+}
+
+/* Bytes that an item takes with its slot, whole key included. */
+static inline uint64_t kvi_item_weight(enum kvi_page_type type, const struct kvi_item *item)
+{
+    uint64_t weight = (uint64_t)KVI_NODE_SLOT_BYTES + item->key_bytes;
+
+    if (type == KVI_PAGE_LEAF)
+        return weight + KVI_LEAF_CELL_HEAD + item->payload_bytes;
+    return weight + KVI_BRANCH_CELL_HEAD;
+}
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the way from a key to a slot, and from a slot to a cell, in branch and leaf pages: what every
+ * read does at every level of a tree.
+ *
+ * The key is compared with the page's prefix, eight bytes at a time. Then the heads are searched without
+ * a branch that depends on them: the processor would guess half of those wrong, at the price of ten
+ * steps each. Cells are looked at on a tie only, by binary search among those that tie.
+ *
+ * Heads, prefix and order may lie in a damaged page: then the slot found is wrong, but it is a slot of
+ * the page. Offsets and sizes of cells are checked at each use. Any thread.
+ */
+#include "format/node.h"
+
+#include "format/node_page.h"
+
+int kvi_key_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
+{
+    return kvi_tail_compare(a, a_bytes, b, b_bytes, 0);
+}
+
+bool kvi_node_frame_ok(const struct kvi_geometry *g, const uint8_t *page)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t cells_bytes = kvi_le_load16(page + KVI_HEADER_CELLS);
+
+    if (cells_bytes > g->page_size - KVI_HEADER_BYTES || f.prefix_bytes > KVI_PREFIX_BYTES_MAX)
+        return false;
+    if (f.slots_end > f.cells_at)
+        return false;
+    return kvi_node_is_leaf(page) || f.count > 0;
+}
+
+/* Where a key stands that does not begin with the page's prefix: -1 before all keys, 1 behind all; 0 if it
+ * does begin with it. */
+static KVI_NOINLINE int prefix_side_slow(const uint8_t *prefix, uint32_t prefix_bytes,
+                                         struct kvi_key key)
+{
+    size_t common = key.size < prefix_bytes ? key.size : prefix_bytes;
+    int order = common ? memcmp(key.data, prefix, common) : 0;
+
+    if (order)
+        return order < 0 ? -1 : 1;
+    return key.size < prefix_bytes ? -1 : 0;
+}
+
+/* The usual case, up to 8 bytes of prefix and of key, is one comparison of two words. */
+static KVI_ALWAYS_INLINE int prefix_side(const uint8_t *page, uint32_t prefix_bytes,
+                                         struct kvi_key key)
+{
+    const uint8_t *prefix = page + KVI_HEADER_BYTES;
+    uint64_t differ;
+
+    if (prefix_bytes == 0)
+        return 0;
+    if (KVI_UNLIKELY(prefix_bytes > 8 || key.size < 8))
+        return prefix_side_slow(prefix, prefix_bytes, key);
+    differ = kvi_fast_load64_be(prefix) ^ kvi_fast_load64_be(key.data);
+    if (KVI_LIKELY(differ >> (64 - 8 * prefix_bytes) == 0))
+        return 0;
+    return prefix_side_slow(prefix, prefix_bytes, key);
+}
+
+/* How many of the `count` heads are below `head`. Each step halves the range by a conditional move. */
+static KVI_ALWAYS_INLINE uint32_t heads_below(const uint8_t *heads, uint32_t count, uint32_t head)
+{
+    const uint8_t *base = heads;
+
+    if (count == 0)
+        return 0;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        const uint8_t *middle = base + (size_t)KVI_HEAD_BYTES * half;
+
+        base = kvi_fast_load32(middle - KVI_HEAD_BYTES) < head ? middle : base;
+        count -= half;
+    }
+    return (uint32_t)((size_t)(base - heads) / KVI_HEAD_BYTES) + (kvi_fast_load32(base) < head);
+}
+
+/* One past the last slot from `slot` on, below `end`, whose head is `head`. */
+static uint32_t tie_end(const struct kvi_node_frame *f, const uint8_t *page, uint32_t slot,
+                        uint32_t end, uint32_t head)
+{
+    if (slot + 1 == end || kvi_node_head(f, page, slot + 1) != head)
+        return slot + 1;
+    if (head == UINT32_MAX)
+        return end;
+    slot++;
+    return slot + heads_below(page + f->heads_at + (size_t)KVI_HEAD_BYTES * slot, end - slot,
+                              head + 1);
+}
+
+/* ---- Branch ---- */
+
+/* The slots from `first` on hold separators that tie with the key: how many slots are not above it. */
+static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *page, uint32_t first,
+                                   struct kvi_key key, uint32_t head)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    const uint8_t *tail = key.data + f.prefix_bytes;
+    size_t tail_bytes = key.size - f.prefix_bytes;
+    uint32_t low = first;
+    uint32_t high = tie_end(&f, page, first, f.count, head);
+    struct kvi_branch_cell cell;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (!kvi_branch_cell_parse(g, &f, page, middle, &cell))
+            return -1;
+        if (kvi_tail_compare(cell.suffix, cell.suffix_bytes, tail, tail_bytes, KVI_HEAD_BYTES) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (int)low;
+}
+
+int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    int side = prefix_side(page, f.prefix_bytes, key);
+    int above;
+    uint32_t head, slot;
+
+    if (KVI_UNLIKELY(side < 0))
+        return 0;
+    if (KVI_UNLIKELY(side > 0))
+        return (int)f.count - 1;
+    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    slot = 1 + heads_below(page + f.heads_at + KVI_HEAD_BYTES, f.count - 1, head);
+    if (KVI_LIKELY(slot == f.count || kvi_node_head(&f, page, slot) != head))
+        return (int)slot - 1;
+    above = branch_tie(g, page, slot, key, head);
+    return above < 0 ? -1 : above - 1;
+}
+
+/* ---- Leaf ---- */
+
+/* The slots from `first` on tie with the key; the one at `first` is below it. */
+static KVI_NOINLINE int leaf_tie(const struct kvi_geometry *g, const uint8_t *page, uint32_t first,
+                                 struct kvi_key key, uint32_t head, bool *exact)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t low = first + 1;
+    uint32_t high = tie_end(&f, page, first, f.count, head);
+    struct kvi_leaf_cell cell;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order;
+
+        if (!kvi_leaf_cell_parse(g, &f, page, middle, &cell))
+            return -1;
+        order = kvi_tail_compare(cell.key, cell.key_bytes, key.data, key.size,
+                                 f.prefix_bytes + KVI_HEAD_BYTES);
+        if (order == 0) {
+            *exact = true;
+            return (int)middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (int)low;
+}
+
+int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key, bool *exact)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    int side = prefix_side(page, f.prefix_bytes, key);
+    struct kvi_leaf_cell cell;
+    uint32_t head, slot;
+    int order;
+
+    *exact = false;
+    if (KVI_UNLIKELY(side))
+        return side < 0 ? 0 : (int)f.count;
+    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    slot = heads_below(page + f.heads_at, f.count, head);
+    if (slot == f.count || kvi_node_head(&f, page, slot) != head)
+        return (int)slot;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &f, page, slot, &cell)))
+        return -1;
+    order = kvi_tail_compare(cell.key, cell.key_bytes, key.data, key.size,
+                             f.prefix_bytes + KVI_HEAD_BYTES);
+    *exact = order == 0;
+    if (KVI_LIKELY(order >= 0))
+        return (int)slot;
+    return leaf_tie(g, page, slot, key, head, exact);
+}
+
+/* ---- Cells ---- */
+
+bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
+                      struct kvi_leaf_cell *cell_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+
+    return kvi_leaf_cell_parse(g, &f, page, slot, cell_out);
+}
+
+bool kvi_branch_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
+                        struct kvi_branch_cell *cell_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+
+    return kvi_branch_cell_parse(g, &f, page, slot, cell_out);
+}
+
+bool kvi_overflow_ref_load(const struct kvi_leaf_cell *cell, struct kvi_overflow_ref *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (cell->kind != KVI_CELL_OVERFLOW || cell->payload_bytes != KVI_OVERFLOW_REF_BYTES)
+        return false;
+    out->ref = kvi_ref_load(cell->payload);
+    out->size_bytes = kvi_le_load64(cell->payload + KVI_REF_BYTES);
+    return out->ref.pgno != 0 && out->size_bytes != 0 && out->size_bytes <= KVI_VALUE_BYTES_MAX;
+}
+
+void kvi_overflow_ref_store(uint8_t payload[KVI_OVERFLOW_REF_BYTES],
+                            const struct kvi_overflow_ref *ref)
+{
+    kvi_ref_store(payload, ref->ref);
+    kvi_le_store64(payload + KVI_REF_BYTES, ref->size_bytes);
+}
