@@ -17,17 +17,13 @@ int arg_decode(enum encoding encoding, const char *what, char *arg, struct kv_va
     return status_usage("%s: byte %zu: %s%s", what, bad_at, why, hint);
 }
 
-int arg_table_name(const char *what, const char *arg, const char **name_out)
+int arg_table_name(const char *what, char *arg)
 {
     size_t size = strlen(arg);
     size_t bad_at;
-    char *name = strdup(arg);
-    *name_out = name;
-    if (!name)
-        return status_failed("out of memory");
-    const char *why = decode_in_place(ENCODING_TEXT, name, &size, &bad_at);
+    const char *why = decode_in_place(ENCODING_TEXT, arg, &size, &bad_at);
     if (why)
         return status_usage("%s: byte %zu: %s", what, bad_at, why);
-    name[size] = 0;
-    return strlen(name) == size ? STATUS_DONE : status_usage("%s: zero byte in the name", what);
+    arg[size] = 0;
+    return strlen(arg) == size ? STATUS_DONE : status_usage("%s: zero byte in the name", what);
 }

@@ -10,8 +10,7 @@
  * points into the argument. Returns a status. */
 int arg_decode(enum encoding encoding, const char *what, char *arg, struct kv_val *out);
 
-/* Decodes the name of a table, always in text spelling, into a string of its own that lives as long as
- * the process. Returns a status. */
-int arg_table_name(const char *what, const char *arg, const char **name_out);
+/* Decodes the name of a table in place, always in text spelling. Returns a status. */
+int arg_table_name(const char *what, char *arg);
 
 #endif

@@ -20,7 +20,7 @@ static const struct option_row copy_rows[] = {
     {0},
 };
 
-static int copy_take(int id, const char *arg)
+static int copy_take(int id, char *arg)
 {
     (void)arg;
     copy_compact = id == COPY_COMPACT;

@@ -18,7 +18,7 @@ static const struct option_row drop_rows[] = {
     {0},
 };
 
-static int drop_take(int id, const char *arg)
+static int drop_take(int id, char *arg)
 {
     (void)arg;
     drop_options.empty = drop_options.empty || id == DROP_EMPTY;
@@ -41,12 +41,12 @@ static int drop_table(struct session *session, const char *name)
 static int drop_run(const struct common *common, int argc, char **argv)
 {
     struct session session;
-    const char *name = NULL;
-    if (drop_options.main_table && (argc == 2 || !drop_options.empty))
+    char *name = argc == 2 ? argv[1] : NULL;
+    if (drop_options.main_table && (name || !drop_options.empty))
         return status_usage("--main goes with --empty and without TABLE");
-    if (!drop_options.main_table && argc < 2)
+    if (!drop_options.main_table && !name)
         return status_usage("no table given");
-    int status = argc == 2 ? arg_table_name("table", argv[1], &name) : STATUS_DONE;
+    int status = name ? arg_table_name("table", name) : STATUS_DONE;
     if (status)
         return status;
     status = session_write(&session, common, false);

@@ -5,7 +5,8 @@
  * In the Berkeley format each table is a section with a header. mdb_load sizes its map by the header
  * of the first section, so that each names a size that all tables fit into with room to spare: LMDB
  * reserves address space, not disk. The main table goes first, since mdb_load takes a section without
- * a name for the main one only there. db_load knows no mapsize: --mapsize 0 leaves it out.
+ * a name for the main one only there. db_load knows no mapsize: --mapsize 0 leaves it out. mdb_dump's
+ * db_pagesize is left out always: mdb_load ignores it with a warning.
  */
 #include <string.h>
 
@@ -60,7 +61,7 @@ static int take_format(const char *arg)
     return STATUS_DONE;
 }
 
-static int dump_take(int id, const char *arg)
+static int dump_take(int id, char *arg)
 {
     switch (id) {
     case DUMP_FORMAT:
@@ -76,7 +77,7 @@ static int dump_take(int id, const char *arg)
     return STATUS_DONE;
 }
 
-static void write_header(const struct dump *dump, const char *table, uint32_t page_size)
+static void write_header(const struct dump *dump, const char *table)
 {
     bool print = dump->style.encoding == ENCODING_PRINT;
     out_format("VERSION=3\nformat=%s\n", print ? "print" : "bytevalue");
@@ -85,7 +86,7 @@ static void write_header(const struct dump *dump, const char *table, uint32_t pa
     out_text("type=btree\n");
     if (dump->mapsize_bytes)
         out_format("mapsize=%llu\n", (unsigned long long)dump->mapsize_bytes);
-    out_format("db_pagesize=%u\nHEADER=END\n", (unsigned)page_size);
+    out_text("HEADER=END\n");
 }
 
 static int write_records(struct dump *dump, const char *table)
@@ -128,7 +129,7 @@ static int dump_table(struct dump *dump, const char *table)
         return status_failed("table %s: a name with a newline has no place in this format", table);
     dump->style.table = dump_options.all ? table : NULL;
     if (dump->style.format == RECORDS_DUMP)
-        write_header(dump, table, stat.page_size);
+        write_header(dump, table);
     else if (dump->style.format == RECORDS_JSON && dump->style.table && !stat.entries)
         write_empty_table(table);
     status = write_records(dump, table);

@@ -75,7 +75,7 @@ static int take_format(const char *arg)
     return status_usage("no format '%s'", arg);
 }
 
-static int load_take(int id, const char *arg)
+static int load_take(int id, char *arg)
 {
     switch (id) {
     case LOAD_FORMAT:

@@ -23,7 +23,7 @@ static const struct option_row put_rows[] = {
     {0},
 };
 
-static int put_take(int id, const char *arg)
+static int put_take(int id, char *arg)
 {
     if (id == PUT_NO_OVERWRITE)
         put_options.no_overwrite = true;

@@ -6,10 +6,10 @@
  * bounds, the lesser of the upper ones. Named tables, which stand in the main table as records of
  * their own kind, are left out; `kvctl tables` lists them.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
+#include "buffer.h"
 #include "command.h"
 #include "json_out.h"
 #include "options.h"
@@ -47,23 +47,21 @@ struct range {
     struct kv_val high; /* exclusive */
     bool has_low;
     bool has_high;
+    struct buffer end; /* where the end of a prefix stands */
 };
 
-static int take_bound(const char *arg, char **bound)
-{
-    *bound = strdup(arg); /* lives as long as the process */
-    return *bound ? STATUS_DONE : status_failed("out of memory");
-}
-
-static int scan_take(int id, const char *arg)
+static int scan_take(int id, char *arg)
 {
     switch (id) {
     case SCAN_PREFIX:
-        return take_bound(arg, &scan_options.prefix);
+        scan_options.prefix = arg;
+        return STATUS_DONE;
     case SCAN_FROM:
-        return take_bound(arg, &scan_options.from);
+        scan_options.from = arg;
+        return STATUS_DONE;
     case SCAN_TO:
-        return take_bound(arg, &scan_options.to);
+        scan_options.to = arg;
+        return STATUS_DONE;
     case SCAN_LIMIT:
         return options_number("limit", arg, false, UINT64_MAX, &scan_options.limit);
     default:
@@ -100,18 +98,17 @@ static void lower_high(struct range *range, const struct kv_val *key)
  * bytes FF at its end, its last byte raised by one. A prefix of such bytes only has no end. */
 static int narrow_to_prefix(struct range *range, const struct kv_val *prefix)
 {
-    unsigned char *end = malloc(prefix->size + 1); /* lives as long as the process */
-    if (!end)
-        return status_failed("out of memory");
+    const unsigned char *bytes = prefix->data;
     size_t size = prefix->size;
-    memcpy(end, prefix->data, size);
-    while (size && end[size - 1] == 0xff)
+    while (size && bytes[size - 1] == 0xff)
         size--;
     raise_low(range, prefix);
     if (!size)
         return STATUS_DONE;
-    end[size - 1]++;
-    lower_high(range, &(struct kv_val){size, end});
+    if (buffer_set(&range->end, bytes, size))
+        return status_failed("out of memory");
+    range->end.data[size - 1]++;
+    lower_high(range, &(struct kv_val){size, range->end.data});
     return STATUS_DONE;
 }
 
@@ -226,12 +223,14 @@ static int scan_run(const struct common *common, int argc, char **argv)
     struct session session;
     struct range range;
     int status = build_range(common->encoding, &range);
-    if (status)
-        return status;
-    status = session_read(&session, common);
-    if (!status)
-        status = scan_table(&session, &range);
-    return session_close(&session, status);
+    if (!status) {
+        status = session_read(&session, common);
+        if (!status)
+            status = scan_table(&session, &range);
+        status = session_close(&session, status);
+    }
+    buffer_free(&range.end);
+    return status;
 }
 
 const struct command cmd_scan = {

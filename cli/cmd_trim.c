@@ -15,7 +15,7 @@ static const struct option_row trim_rows[] = {
     {0},
 };
 
-static int trim_take(int id, const char *arg)
+static int trim_take(int id, char *arg)
 {
     (void)arg;
     trim_punch = id == TRIM_PUNCH;

@@ -57,7 +57,7 @@ struct command {
     int args_min;                                             /* arguments, the database included */
     int args_max;                                             /* -1: any number */
     const struct option_row *options;                         /* its own, or NULL */
-    int (*take)(int id, const char *arg);                     /* an own option; returns a status */
+    int (*take)(int id, char *arg);                           /* an own option; returns a status */
     int (*run)(const struct common *, int argc, char **argv); /* returns a status */
 };
 

@@ -106,11 +106,12 @@ static int take_encoding(enum encoding encoding, struct common *common)
     return STATUS_DONE;
 }
 
-static int take_shared(int id, const char *arg, struct common *common)
+static int take_shared(int id, char *arg, struct common *common)
 {
     switch (id) {
     case ID_TABLE:
-        return arg_table_name("--table", arg, &common->table);
+        common->table = arg;
+        return arg_table_name("--table", arg);
     case ID_HEX:
         return take_encoding(ENCODING_HEX, common);
     case ID_RAW:
