@@ -250,7 +250,8 @@ struct kv_reader {
     int64_t pid;                /* as its own process saw it; other pid namespaces differ */
     uint64_t txnid;             /* of its snapshot */
     uint64_t age_ms;            /* since it began */
-    uint64_t pages_held;        /* pages that only this snapshot keeps from reuse */
+    uint64_t pages_held;        /* pages that only this snapshot keeps from reuse; UINT64_MAX: not
+                                 * known, since a write txn was open all the time */
     int alive;                  /* 0: its process died; its slot is cleared on need */
 };
 

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proof of a database: every live snapshot's trees are walked and proved, and the pages reached are compared with
+ * its space map, page for page (DESIGN 4: "the check is exact").
+ *
+ * With the writer lock held nothing can be reused, so that all live snapshots stand still. Damage is collected
+ * through the finding callback; only a callback's own result or a failure of the machine ends the check early.
+ *
+ * The set of pages reached is a bit array over the snapshot's page_end, which was checked against the file's
+ * size: memory is an eighth of a byte a page.
+ */
+#include "txn/maintain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "txn/check.h"
+
+#define CHECK_PROGRESS_PAGES 1024u /* between two calls of the progress callback */
+
+int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what)
+{
+    struct kv_finding finding = {check->snapshot ? check->snapshot->snap.txnid : 0, pgno,
+                                 check->table, what};
+
+    check->findings++;
+    if (!check->options->finding)
+        return 0;
+    return check->options->finding(check->options->context, &finding);
+}
+
+int kvi_check_reach(struct kvi_check *check, uint64_t pgno, uint64_t count)
+{
+    uint64_t end = check->snapshot->snap.page_end;
+
+    if (pgno >= end || count > end - pgno)
+        return kvi_check_find(check, pgno, "page at or above the snapshot's page_end");
+    for (uint64_t i = pgno; i < pgno + count; i++) {
+        uint8_t bit = (uint8_t)(1u << (i & 7));
+
+        if (check->reached[i >> 3] & bit) {
+            int rc = kvi_check_find(check, i, "page is used twice");
+
+            if (rc)
+                return rc;
+        }
+        check->reached[i >> 3] |= bit;
+    }
+    check->pages_reached += count;
+    if (check->options->progress && check->pages_reached >= check->progress_next) {
+        check->progress_next = check->pages_reached + CHECK_PROGRESS_PAGES;
+        return check->options->progress(check->options->context, check->pages_reached,
+                                        check->pages_total);
+    }
+    return 0;
+}
+
+static int tree_page(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
+                     uint64_t pages, const uint8_t *page, const char *what)
+{
+    (void)type;
+    (void)level;
+    if (!page)
+        return kvi_check_find(context, ref.pgno, what);
+    return kvi_check_reach(context, ref.pgno, pages);
+}
+
+static int tree_finding(void *context, uint64_t pgno, const char *what)
+{
+    return kvi_check_find(context, pgno, what);
+}
+
+/* One table: its pages are reached, its structure is proved. */
+static int check_table(struct kvi_check *check, const struct kvi_table_record *record,
+                       const char *name)
+{
+    struct kvi_tree tree;
+    uint64_t findings;
+    int rc;
+
+    check->table = name;
+    kvi_tree_init_read(&tree, record, &check->view);
+    findings = check->findings;
+    rc = kvi_tree_walk(&tree, tree_page, check);
+    if (!rc && check->findings == findings)
+        rc = kvi_tree_check(&tree, tree_finding, check);
+    check->table = NULL;
+    return rc;
+}
+
+/* One named table, from its cell in the main table. */
+static int check_named(struct kvi_check *check, struct kvi_key key,
+                       const struct kvi_tree_value *value)
+{
+    char *name = strndup((const char *)key.data, key.size);
+    struct kvi_table_record record;
+    const char *wrong;
+    int rc;
+
+    if (!name)
+        return ENOMEM;
+    wrong = kvi_table_record_decode(value->data, value->size_bytes, check->view.page_end, &record);
+    check->table = name;
+    if (wrong)
+        rc = kvi_check_find(check, KVI_NO_PGNO, wrong);
+    else if (record.id == 0 || record.id >= check->snapshot->snap.table_id_next)
+        rc = kvi_check_find(check, KVI_NO_PGNO, "table id that was never given out");
+    else
+        rc = check_table(check, &record, name);
+    check->table = NULL;
+    check->tables++;
+    free(name);
+    return rc;
+}
+
+static int check_named_all(struct kvi_check *check)
+{
+    struct kvi_tree tree;
+    struct kvi_cursor *cursor;
+    struct kvi_key key = {NULL, 0};
+    struct kvi_tree_value value;
+    int rc;
+
+    kvi_tree_init_read(&tree, &check->snapshot->snap.main, &check->view);
+    rc = kvi_cursor_open(&tree, &cursor);
+    if (rc)
+        return rc;
+    rc = kvi_cursor_get(cursor, KV_FIRST, &key, NULL);
+    while (!rc) {
+        if (kvi_cursor_kind(cursor) == KVI_CELL_TABLE) {
+            rc = kvi_cursor_get(cursor, KV_CURRENT, &key, &value);
+            if (!rc)
+                rc = check_named(check, key, &value);
+        }
+        if (!rc)
+            rc = kvi_cursor_get(cursor, KV_NEXT, &key, NULL);
+    }
+    kvi_cursor_close(cursor);
+    if (rc == KV_ENOTFOUND)
+        rc = 0;
+    if (rc == KV_ECORRUPT) /* found by the walk already: the rest of the main table is out of reach */
+        rc = check->findings ? 0 : kvi_check_find(check, KVI_NO_PGNO, kvi_error_text());
+    return rc;
+}
+
+static int check_trees(struct kvi_check *check)
+{
+    int rc = check_table(check, &check->snapshot->snap.main, "");
+
+    if (!rc)
+        rc = check_named_all(check);
+    if (!rc && check->tables != check->snapshot->snap.tables)
+        rc = kvi_check_find(check, check->snapshot->ref.pgno, "wrong count of named tables");
+    return rc;
+}
+
+static int check_snapshot(struct kvi_check *check, const struct kvi_snapshot *snapshot)
+{
+    uint64_t page_end = snapshot->snap.page_end;
+    int rc;
+
+    check->snapshot = snapshot;
+    check->view.page_end = page_end;
+    check->view.txnid = snapshot->snap.txnid;
+    check->tables = 0;
+    check->pages_reached = 0;
+    check->progress_next = 0;
+    check->pages_total = snapshot->snap.pages_used;
+    check->reached = calloc(1, (size_t)(page_end / 8 + 1));
+    if (!check->reached)
+        return ENOMEM;
+    rc = kvi_check_reach(check, 0, 1);
+    if (!rc)
+        rc = kvi_check_reach(check, check->env->geometry.meta_pgno_1, 1);
+    if (!rc)
+        rc = kvi_check_reach(check, snapshot->ref.pgno, 1);
+    if (!rc)
+        rc = check_trees(check);
+    if (!rc)
+        rc = kvi_check_map(check);
+    free(check->reached);
+    check->reached = NULL;
+    return rc;
+}
+
+/* All live snapshots, with the writer lock held. */
+static int check_live(struct kvi_check *check)
+{
+    struct kv_env *env = check->env;
+    struct kvi_live live = {NULL, 0, 0};
+    int rc = kvi_lockfile_lock_writer(env->lockfile, KVI_WAIT_FOREVER);
+
+    if (rc)
+        return rc;
+    rc = kvi_live_collect(env, &live);
+    if (!rc)
+        rc = kvi_env_require(env, live.page_end_max);
+    for (size_t i = 0; i < live.count && !rc; i++)
+        rc = check_snapshot(check, &live.snapshots[i]);
+    kvi_live_release(&live);
+    kvi_lockfile_unlock_writer(env->lockfile);
+    return rc;
+}
+
+/* The newest visible snapshot, pinned by a read txn. */
+static int check_visible(struct kvi_check *check)
+{
+    struct kv_txn *txn;
+    int rc = kvi_txn_begin(check->env, KV_READ, NULL, &txn);
+
+    if (rc)
+        return rc;
+    rc = kvi_env_require(check->env, txn->snapshot.snap.page_end);
+    if (!rc)
+        rc = check_snapshot(check, &txn->snapshot);
+    kvi_txn_abort(txn);
+    return rc;
+}
+
+int kvi_env_check(struct kv_env *env, const struct kv_check_options *options)
+{
+    struct kvi_check check = {.env = env, .options = options, .view = {.map = &env->map}};
+    int rc;
+
+    rc = env->flags & (KV_READONLY | KV_NOLOCK) ? check_visible(&check) : check_live(&check);
+    if (options->findings_out)
+        *options->findings_out = check.findings;
+    if (!rc && check.findings)
+        rc = kvi_error(KV_ECORRUPT, "%s: the check found %llu faults", env->path,
+                       (unsigned long long)check.findings);
+    return rc;
+}
