@@ -20,7 +20,7 @@ B := $(BUILD)/$(MODE)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all test tests lint bench benches fuzz fuzzers demo cov install uninstall clean help need
+.PHONY: all test tests lint format bench benches fuzz fuzzers demo cov install uninstall clean help need
 
 # All cores, also where nobody thought of -j. JOBS=1 for one thing at a time.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
@@ -223,6 +223,9 @@ cov: ## test coverage of lib/ and cli/, by file
 
 lint: need ## layers, symbols, format, warnings of gcc and clang, clang-tidy, cppcheck
 	@MAKE="$(MAKE)" BUILD=$(BUILD) KV_CPPFLAGS="$(KV_CPPFLAGS)" scripts/lint.sh
+
+format: ## write all C files anew as .clang-format has it
+	@find include lib cli bench fuzz tests -name '*.[ch]' | xargs clang-format -i
 
 # ---- Benchmarks and fuzzing --------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ static void record_text(const char *format, va_list args)
     memcpy(error_text, text, sizeof error_text);
 }
 
-int kvi_error(int rc, const char *format, ...)
+int(kvi_error)(int rc, const char *format, ...)
 {
     int saved_errno = errno;
     va_list args;
@@ -44,7 +44,7 @@ int kvi_error(int rc, const char *format, ...)
     return rc;
 }
 
-int kvi_corrupt(const char *path, uint64_t pgno, const char *what)
+int(kvi_corrupt)(const char *path, uint64_t pgno, const char *what)
 {
     const char *name = path ? path : "database";
     size_t length = strlen(name);

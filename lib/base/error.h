@@ -25,6 +25,13 @@ int kvi_error(int rc, const char *format, ...) KVI_PRINTF(2, 3) KVI_COLD;
 /* Records "<path>: page <pgno>: <what>" and returns KV_ECORRUPT. `path` may be NULL. */
 int kvi_corrupt(const char *path, uint64_t pgno, const char *what) KVI_COLD;
 
+/* Analysers look at one file at a time and would think that these may return 0. */
+#if defined(__clang_analyzer__) || defined(__cppcheck__)
+#include "kv.h"
+#define kvi_error(rc, ...) (kvi_error(rc, __VA_ARGS__), (rc))
+#define kvi_corrupt(path, pgno, what) (kvi_corrupt(path, pgno, what), KV_ECORRUPT)
+#endif
+
 /* The last text of this thread, "" when there was none. Valid until its next error. */
 const char *kvi_error_text(void);
 
