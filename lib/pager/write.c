@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the way of pages to the file: sorted by number, neighbours merged into one call.
+ *
+ * The space map hands pages out in file order, so a commit's pages are mostly a few long stretches. Sorting
+ * is by radix over the bytes in which the page numbers differ: two or three passes.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/os.h"
+#include "pager/inside.h"
+
+#define PARTS_MAX 1024 /* the kernel's IOV_MAX */
+
+static bool is_sorted(const struct kvi_write_item *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (items[i - 1].pgno > items[i].pgno)
+            return false;
+    }
+    return true;
+}
+
+/* One stable pass over the byte at `shift`. */
+static void sort_pass(const struct kvi_write_item *from, struct kvi_write_item *to, size_t count,
+                      unsigned shift)
+{
+    size_t start[257] = {0};
+
+    for (size_t i = 0; i < count; i++)
+        start[(from[i].pgno >> shift & 0xff) + 1]++;
+    for (unsigned b = 1; b < 256; b++)
+        start[b] += start[b - 1];
+    for (size_t i = 0; i < count; i++)
+        to[start[from[i].pgno >> shift & 0xff]++] = from[i];
+}
+
+static int sort_items(struct kvi_write_item *items, size_t count)
+{
+    struct kvi_write_item *from = items;
+    struct kvi_write_item *to;
+    struct kvi_write_item *scratch;
+    uint64_t differ = 0;
+
+    if (is_sorted(items, count))
+        return 0;
+    scratch = malloc(count * sizeof(*scratch));
+    if (!scratch)
+        return ENOMEM;
+    for (size_t i = 1; i < count; i++)
+        differ |= items[i].pgno ^ items[0].pgno;
+    to = scratch;
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        struct kvi_write_item *swap = from;
+
+        if (!(differ >> shift & 0xff))
+            continue;
+        sort_pass(from, to, count, shift);
+        from = to;
+        to = swap;
+    }
+    if (from != items)
+        memcpy(items, from, count * sizeof(*items));
+    free(scratch);
+    return 0;
+}
+
+/* Writes the longest stretch of neighbours that begins at items[0]; *taken_out: how many that were. */
+static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_item *items,
+                         size_t count, size_t *taken_out)
+{
+    const struct kvi_geometry *g = kvi_pager_geometry(pager);
+    struct iovec parts[PARTS_MAX];
+    uint64_t end = items[0].pgno;
+    size_t n = 0;
+
+    while (n < count && n < PARTS_MAX && items[n].pgno == end) {
+        parts[n].iov_base = (void *)(uintptr_t)items[n].bytes;
+        parts[n].iov_len = (size_t)items[n].pages << g->page_shift;
+        end += items[n].pages;
+        n++;
+    }
+    *taken_out = n;
+    return kvi_os->writev_at(pager->view.map->fd, parts, (int)n, items[0].pgno << g->page_shift);
+}
+
+int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items, size_t count)
+{
+    const struct kvi_map *map = pager->view.map;
+    size_t taken = 0;
+    int rc;
+
+    rc = sort_items(items, count);
+    for (size_t i = 0; !rc && i < count; i += taken) {
+        rc = write_stretch(pager, items + i, count - i, &taken);
+        for (size_t j = i; !rc && j < i + taken; j++) {
+            assert(items[j].pgno != 0);
+            if (items[j].pgno < map->pages_max)
+                kvi_map_note(map, items[j].pgno, kvi_page_tag(items[j].bytes));
+            pager->pages_written += items[j].pages;
+        }
+    }
+    return rc;
+}
+
+/* All images as items. One that is not sealed is in no tree, which a sound file cannot bring about. */
+static int collect(const struct kvi_pager *pager, struct kvi_write_item *items, size_t *count)
+{
+    const struct kvi_image *image;
+    size_t at = 0;
+
+    while ((image = kvi_images_next(&pager->images, &at))) {
+        if (!image->sealed)
+            return kvi_pager_corrupt(pager, image->pgno, "a changed page is in no tree");
+        items[(*count)++] = (struct kvi_write_item){image->pgno, image->bytes, image->pages};
+    }
+    return 0;
+}
+
+static void drop_images(struct kvi_pager *pager)
+{
+    const struct kvi_image *image;
+    size_t at = 0;
+
+    while ((image = kvi_images_next(&pager->images, &at)))
+        kvi_pager_free_bytes(pager, image->bytes, image->pages);
+    kvi_images_release(&pager->images);
+    pager->dirty_pages = 0;
+    pager->dirty_runs = 0;
+}
+
+int kvi_pager_write(struct kvi_pager *pager, const struct kvi_space_page *extra, size_t extra_count)
+{
+    struct kvi_write_item *items;
+    size_t count = 0;
+    int rc;
+
+    assert(!pager->parent);
+    rc = kvi_pager_ready(pager);
+    if (rc)
+        return rc;
+    items = malloc((pager->images.count + extra_count + 1) * sizeof(*items));
+    if (!items)
+        return ENOMEM;
+    rc = collect(pager, items, &count);
+    for (size_t i = 0; i < extra_count; i++)
+        items[count++] = (struct kvi_write_item){extra[i].pgno, extra[i].image, 1};
+    if (!rc)
+        rc = kvi_pager_write_items(pager, items, count);
+    free(items);
+    if (!rc)
+        drop_images(pager);
+    return rc;
+}
