@@ -30,7 +30,8 @@ _Static_assert(KVI_HEADER_BYTES % 16 == 0, "large values are aligned to 16");
 /* Sections 1 and 2. */
 _Static_assert(KVI_REF_BYTES == 6 + 4, "u48 pgno, u32 tag");
 _Static_assert(KVI_META_BYTES == 512, "one sector");
-_Static_assert(KVI_META_SLOT_1_OFFSET == KVI_PAGE_SIZE_MAX, "slot 1 begins a page at any page size");
+_Static_assert(KVI_META_SLOT_1_OFFSET == KVI_PAGE_SIZE_MAX,
+               "slot 1 begins a page at any page size");
 _Static_assert(KVI_PAGE_SIZE_MAX - KVI_HEADER_BYTES <= UINT16_MAX, "cells_bytes fits its field");
 
 static uint32_t limit_to(uint32_t natural, uint32_t limit)

@@ -22,18 +22,18 @@
 struct kvi_meta {
     uint32_t page_size;
     uint8_t file_id[16];
-    uint64_t txnid;        /* of the snapshot */
-    struct kvi_ref snap;   /* its snapshot page */
-    uint64_t base;         /* txnid of the durable snapshot in the other slot; == txnid: sealed */
-    uint64_t page_end;     /* of the snapshot */
-    uint64_t checksum;     /* as stored; set by encode and decode */
+    uint64_t txnid;      /* of the snapshot */
+    struct kvi_ref snap; /* its snapshot page */
+    uint64_t base;       /* txnid of the durable snapshot in the other slot; == txnid: sealed */
+    uint64_t page_end;   /* of the snapshot */
+    uint64_t checksum;   /* as stored; set by encode and decode */
 };
 
 enum kvi_meta_state {
     KVI_META_OK,
-    KVI_META_FOREIGN,  /* no magic: not a database, or never written */
-    KVI_META_VERSION,  /* magic, good checksum, but another version or unknown features */
-    KVI_META_TORN      /* magic, but checksum or fields are bad */
+    KVI_META_FOREIGN, /* no magic: not a database, or never written */
+    KVI_META_VERSION, /* magic, good checksum, but another version or unknown features */
+    KVI_META_TORN     /* magic, but checksum or fields are bad */
 };
 
 /* Writes all 512 bytes and sets meta->checksum. */

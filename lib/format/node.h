@@ -33,7 +33,12 @@
 #define KVI_BRANCH_CELL_HEAD 12u
 #define KVI_OVERFLOW_REF_BYTES 18u
 
-enum kvi_cell_kind { KVI_CELL_VALUE = 0, KVI_CELL_OVERFLOW = 1, KVI_CELL_TABLE = 2, KVI_CELL_DUPS = 3 };
+enum kvi_cell_kind {
+    KVI_CELL_VALUE = 0,
+    KVI_CELL_OVERFLOW = 1,
+    KVI_CELL_TABLE = 2,
+    KVI_CELL_DUPS = 3
+};
 
 /* A key as search argument. */
 struct kvi_key {
@@ -66,9 +71,9 @@ struct kvi_branch_cell {
 struct kvi_item {
     const uint8_t *key;
     uint32_t key_bytes;
-    uint32_t payload_bytes; /* leaf */
-    const uint8_t *payload; /* leaf */
-    struct kvi_ref ref;     /* branch */
+    uint32_t payload_bytes;  /* leaf */
+    const uint8_t *payload;  /* leaf */
+    struct kvi_ref ref;      /* branch */
     enum kvi_cell_kind kind; /* leaf */
 };
 
@@ -85,7 +90,8 @@ bool kvi_node_frame_ok(const struct kvi_geometry *g, const uint8_t *page);
 int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key);
 
 /* Leaf: the first slot whose key is >= `key` (count: none), *exact tells equality; -1: damage. */
-int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key, bool *exact);
+int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                  bool *exact);
 
 /* The cell of a slot below count; false: damage. */
 bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
@@ -95,7 +101,8 @@ bool kvi_branch_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsig
 
 /* Decodes a cell's overflow reference; false: damage (size of payload, pgno 0). */
 bool kvi_overflow_ref_load(const struct kvi_leaf_cell *cell, struct kvi_overflow_ref *out);
-void kvi_overflow_ref_store(uint8_t payload[KVI_OVERFLOW_REF_BYTES], const struct kvi_overflow_ref *ref);
+void kvi_overflow_ref_store(uint8_t payload[KVI_OVERFLOW_REF_BYTES],
+                            const struct kvi_overflow_ref *ref);
 
 /* Everything about one page: frame, heads against keys, prefix, strict order, cells inside the area, not
  * overlapping, no gap, kinds and sizes. NULL, or what is wrong. For check, recovery of trust, tests. */
@@ -113,14 +120,14 @@ uint32_t kvi_node_free_bytes(const struct kvi_geometry *g, const uint8_t *page);
 /* ---- Edits of a dirty page in place ---- */
 
 /* Makes an empty leaf or branch page. */
-void kvi_node_init(const struct kvi_geometry *g, uint8_t *page, enum kvi_page_type type, unsigned level,
-                   uint64_t pgno, uint64_t txnid);
+void kvi_node_init(const struct kvi_geometry *g, uint8_t *page, enum kvi_page_type type,
+                   unsigned level, uint64_t pgno, uint64_t txnid);
 
 /* Inserts at `slot` a cell with this key and room for payload_bytes; returns where the payload goes, or
  * NULL, nothing changed, if it does not fit as the page stands (also when the shared prefix would shrink
  * and the heads be rewritten: that is done here). key must not point into `page`. */
-uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot, struct kvi_key key,
-                         enum kvi_cell_kind kind, uint32_t payload_bytes);
+uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
+                         struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes);
 
 /* Gives the cell another kind and payload size, key kept; returns where the payload goes (old content lost
  * unless kind and size are unchanged), or NULL, nothing changed, if it does not fit. */

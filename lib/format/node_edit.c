@@ -136,7 +136,8 @@ static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, cons
 static bool key_has_prefix(const uint8_t *page, const struct kvi_node_frame *f, struct kvi_key key)
 {
     return key.size >= f->prefix_bytes &&
-           (f->prefix_bytes == 0 || memcmp(page + KVI_HEADER_BYTES, key.data, f->prefix_bytes) == 0);
+           (f->prefix_bytes == 0 ||
+            memcmp(page + KVI_HEADER_BYTES, key.data, f->prefix_bytes) == 0);
 }
 
 /* Gives the leaf the prefix that it has with `key` in it, if the new cell then fits. */

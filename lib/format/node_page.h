@@ -236,8 +236,8 @@ static inline uint32_t kvi_prefix_choose(const struct kvi_geometry *g, enum kvi_
 }
 
 /* The size of the whole page then. */
-static inline uint64_t kvi_layout_bytes(enum kvi_page_type type, uint32_t prefix_bytes, uint32_t keys,
-                                        uint64_t bytes_without)
+static inline uint64_t kvi_layout_bytes(enum kvi_page_type type, uint32_t prefix_bytes,
+                                        uint32_t keys, uint64_t bytes_without)
 {
     uint64_t saved = type == KVI_PAGE_BRANCH ? (uint64_t)prefix_bytes * keys : 0;
 

@@ -61,7 +61,20 @@ static KVI_ALWAYS_INLINE int prefix_side(const uint8_t *page, uint32_t prefix_by
     return prefix_side_slow(prefix, prefix_bytes, key);
 }
 
-/* How many of the `count` heads are below `head`. Each step halves the range by a conditional move. */
+/* `b` if `take_b`, else `a`, by a conditional move. */
+static KVI_ALWAYS_INLINE const uint8_t *choose(bool take_b, const uint8_t *a, const uint8_t *b)
+{
+#ifdef __clang__ /* makes a branch of it inside a loop, unless it can't see where the mask comes from */
+    uintptr_t mask = take_b;
+
+    __asm__("" : "+r"(mask));
+    return a + ((uintptr_t)(b - a) & -mask);
+#else
+    return take_b ? b : a;
+#endif
+}
+
+/* How many of the `count` heads are below `head`. Each step halves the range. */
 static KVI_ALWAYS_INLINE uint32_t heads_below(const uint8_t *heads, uint32_t count, uint32_t head)
 {
     const uint8_t *base = heads;
@@ -72,10 +85,19 @@ static KVI_ALWAYS_INLINE uint32_t heads_below(const uint8_t *heads, uint32_t cou
         uint32_t half = count / 2;
         const uint8_t *middle = base + (size_t)KVI_HEAD_BYTES * half;
 
-        base = kvi_fast_load32(middle - KVI_HEAD_BYTES) < head ? middle : base;
+        base = choose(kvi_fast_load32(middle - KVI_HEAD_BYTES) < head, base, middle);
         count -= half;
     }
     return (uint32_t)((size_t)(base - heads) / KVI_HEAD_BYTES) + (kvi_fast_load32(base) < head);
+}
+
+/* Asks for the lines that the heads and offsets of a usual leaf fill, while the header is still on its way:
+ * else the steps of the search wait for them one after the other. */
+static KVI_ALWAYS_INLINE void prefetch_slots(const uint8_t *page)
+{
+    __builtin_prefetch(page + 64);
+    __builtin_prefetch(page + 128);
+    __builtin_prefetch(page + 192);
 }
 
 /* One past the last slot from `slot` on, below `end`, whose head is `head`. */
@@ -87,15 +109,15 @@ static uint32_t tie_end(const struct kvi_node_frame *f, const uint8_t *page, uin
     if (head == UINT32_MAX)
         return end;
     slot++;
-    return slot + heads_below(page + f->heads_at + (size_t)KVI_HEAD_BYTES * slot, end - slot,
-                              head + 1);
+    return slot +
+           heads_below(page + f->heads_at + (size_t)KVI_HEAD_BYTES * slot, end - slot, head + 1);
 }
 
 /* ---- Branch ---- */
 
 /* The slots from `first` on hold separators that tie with the key: how many slots are not above it. */
-static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *page, uint32_t first,
-                                   struct kvi_key key, uint32_t head)
+static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *page,
+                                   uint32_t first, struct kvi_key key, uint32_t head)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     const uint8_t *tail = key.data + f.prefix_bytes;
@@ -167,7 +189,8 @@ static KVI_NOINLINE int leaf_tie(const struct kvi_geometry *g, const uint8_t *pa
     return (int)low;
 }
 
-int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key, bool *exact)
+int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                  bool *exact)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     int side = prefix_side(page, f.prefix_bytes, key);
@@ -175,6 +198,7 @@ int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_
     uint32_t head, slot;
     int order;
 
+    prefetch_slots(page);
     *exact = false;
     if (KVI_UNLIKELY(side))
         return side < 0 ? 0 : (int)f.count;

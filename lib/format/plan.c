@@ -136,7 +136,8 @@ static bool plan_pages(const struct planner *p, unsigned pages, enum kvi_plan_bi
             high = last;
         if (first > high)
             return false;
-        bounds[i] = bias == KVI_PLAN_APPEND ? high : even_bound(p, from, first, high, pages - i + 1);
+        bounds[i] =
+            bias == KVI_PLAN_APPEND ? high : even_bound(p, from, first, high, pages - i + 1);
     }
     for (unsigned i = pages; i <= KVI_PLAN_PAGES_MAX; i++)
         bounds[i] = p->count;

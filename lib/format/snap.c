@@ -280,8 +280,7 @@ static const char *snap_check_pages(const struct kvi_geometry *g, const struct k
 static const char *snap_load_record(const uint8_t *bytes, uint64_t page_end,
                                     struct kvi_table_record *record_out)
 {
-    const char *what =
-        kvi_table_record_decode(bytes, KVI_TABLE_RECORD_BYTES, page_end, record_out);
+    const char *what = kvi_table_record_decode(bytes, KVI_TABLE_RECORD_BYTES, page_end, record_out);
 
     if (!what && record_out->root.pgno && record_out->root.tag == 0)
         what = "snapshot page: a root that was never sealed";

@@ -43,7 +43,7 @@ struct kvi_map_entry {
 
 /* A snapshot page without its inline entries, which stay in the page. */
 struct kvi_snap {
-    uint64_t pgno;           /* where the snapshot page stands */
+    uint64_t pgno; /* where the snapshot page stands */
     uint64_t txnid;
     uint64_t page_end;
     uint64_t pages_used;
