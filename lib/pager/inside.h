@@ -44,7 +44,7 @@ struct kvi_pager {
     uint64_t dirty_runs;    /* run images */
     uint64_t budget_pages;  /* that images should not exceed */
     uint64_t spill_above;   /* dirty pages from which on a spill pays; >= budget_pages */
-    uint64_t pages_written; /* by spill, put_run, write */
+    uint64_t pages_written; /* or tried to be, by spill, put_run, write */
     uint32_t clock;         /* images made so far, wrapping: the age of images */
     int broken;             /* a change stopped half-way: the result that every later one gets */
 };

@@ -69,8 +69,10 @@ static void free_pager(struct kvi_pager *pager)
     kvi_images_release(&pager->images);
     kvi_pgset_release(&pager->written);
     free(pager->pended);
-    if (pager->parent)
+    if (pager->parent) {
+        pager->parent->pages_written += pager->pages_written;
         pager->parent->child = NULL;
+    }
     free(pager);
 }
 
@@ -138,7 +140,6 @@ int kvi_pager_merge(struct kvi_pager *child)
     }
     move_images(parent, child);
     kvi_pgset_move_all(&parent->written, &child->written);
-    parent->pages_written += child->pages_written;
     parent->clock = child->clock;
     if (parent->view.page_end < child->view.page_end)
         parent->view.page_end = child->view.page_end;

@@ -118,7 +118,8 @@ KVI_MUST_CHECK int kvi_pager_seal(struct kvi_pager *pager, struct kvi_ref *root,
 KVI_MUST_CHECK int kvi_pager_write(struct kvi_pager *pager, const struct kvi_space_page *extra,
                                    size_t extra_count);
 
-/* Pages in images now, and pages written so far by spill, put_run and write. */
+/* Pages in images now, and pages that spill, put_run and write have handed to the kernel so far, whatever came
+ * of it, by nested txns that ended too: while it is 0, nothing in the file bears this txn's id. */
 size_t kvi_pager_dirty_count(const struct kvi_pager *pager);
 uint64_t kvi_pager_written(const struct kvi_pager *pager);
 

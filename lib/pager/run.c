@@ -77,6 +77,7 @@ static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_
     init_header(pager, header, pgno, size_bytes);
     sum = kvi_checksum2(header + skip, sizeof(header) - skip, value, (size_t)size_bytes);
     kvi_le_store64(header + KVI_HEADER_CHECKSUM, sum);
+    pager->pages_written += pages;
     rc = kvi_pgset_reserve(&pager->written, pgno, pages);
     if (!rc)
         rc = write_run(pager, pgno, header, value, size_bytes);
@@ -86,7 +87,6 @@ static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_
         return rc;
     }
     kvi_pgset_add(&pager->written, pgno, pages);
-    pager->pages_written += pages;
     *ref = (struct kvi_ref){pgno, kvi_checksum_tag(sum)};
     kvi_map_note(pager->view.map, pgno, ref->tag);
     return 0;

@@ -94,13 +94,14 @@ int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items,
     int rc;
 
     rc = sort_items(items, count);
+    for (size_t i = 0; i < count; i++)
+        pager->pages_written += items[i].pages;
     for (size_t i = 0; !rc && i < count; i += taken) {
         rc = write_stretch(pager, items + i, count - i, &taken);
         for (size_t j = i; !rc && j < i + taken; j++) {
             assert(items[j].pgno != 0);
             if (items[j].pgno < map->pages_max)
                 kvi_map_note(map, items[j].pgno, kvi_page_tag(items[j].bytes));
-            pager->pages_written += items[j].pages;
         }
     }
     return rc;

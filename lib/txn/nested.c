@@ -38,7 +38,8 @@ int kvi_txn_commit_nested(struct kv_txn *txn)
 
     if (!rc) {
         rc = kvi_pager_merge(txn->pager);
-        txn->pager = NULL;
+        if (!rc)
+            txn->pager = NULL;
     }
     if (rc) {
         parent->state = KVI_TXN_FAILED;
