@@ -9,7 +9,7 @@
  *   raw   the bytes as they are
  *
  * And the two of the Berkeley dump format: bytevalue, which is hex, and print, where a printable
- * ASCII character stands for itself, a backslash is \\ and any other byte \HH.
+ * ASCII character stands for itself, any other byte and the backslash are \HH; \\ is read as well.
  */
 #ifndef KVCTL_ENCODE_H
 #define KVCTL_ENCODE_H

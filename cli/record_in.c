@@ -21,15 +21,21 @@ static bool is_field(const char *line, size_t size)
     return true;
 }
 
-static enum input_format detect(const struct source *source)
+static bool is_blank(const struct source *source)
+{
+    return strspn(source->line, " \r") == source->line_size;
+}
+
+/* The format of an input whose first line is the current one, or, if `blank` lines stood in front of
+ * it, whose first line of use. */
+static enum input_format detect(const struct source *source, bool blank)
 {
     static const char dump_start[] = "VERSION=";
-    size_t blank = strspn(source->line, " \t");
-    if (!strncmp(source->line, dump_start, sizeof dump_start - 1))
+    if (!blank && !strncmp(source->line, dump_start, sizeof dump_start - 1))
         return INPUT_BDB;
-    if (source->line[blank] == '{')
+    if (source->line[strspn(source->line, " \t")] == '{')
         return INPUT_JSON;
-    if (memchr(source->line, '\t', source->line_size))
+    if (!blank && memchr(source->line, '\t', source->line_size))
         return INPUT_TSV;
     return is_field(source->line, source->line_size) ? INPUT_RFC822 : INPUT_DETECT;
 }
@@ -38,14 +44,19 @@ int record_in_detect(struct record_in *in)
 {
     if (in->format != INPUT_DETECT)
         return STATUS_DONE;
+    bool blank = false;
     int got = source_next(in->source);
+    while (got > 0 && is_blank(in->source)) {
+        blank = true;
+        got = source_next(in->source);
+    }
     if (got < 0)
         return status_failed("cannot read %s: %s", in->source->name, strerror(errno));
     if (!got) { /* an empty input has no records, whatever its format */
         in->format = INPUT_TSV;
         return STATUS_DONE;
     }
-    in->format = detect(in->source);
+    in->format = detect(in->source, blank);
     source_hold(in->source);
     if (in->format == INPUT_DETECT)
         return status_failed("%s: cannot tell the format by the first line; see --format",
