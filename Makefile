@@ -193,6 +193,12 @@ REPLAY_BIN := $(addprefix $(B)/fuzz/,$(filter $(notdir $(basename $(FUZZ_SRC))),
 # Tests of the tool run it; a chosen test that does not is spared from waiting for it.
 TEST_KVCTL := $(if $(filter command,$(firstword $(origin TESTS))),$(findstring kvctl,$(TESTS)),all)
 
+# Programs that let allocations fail: see tests/fault_alloc.h.
+comma := ,
+WRAP_ALLOC := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc reallocarray aligned_alloc \
+	posix_memalign strdup strndup)
+$(B)/tests/test_oom% $(B)/tests/test_small_oom%: KV_LDFLAGS += $(WRAP_ALLOC)
+
 $(B)/tests/test_small_%: $(B)/small/tests/test_small_%.o $(B)/small/libtests.a $(B)/small/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)

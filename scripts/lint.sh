@@ -6,6 +6,7 @@
 # checks as the tests do. LINT="name ..." runs only these.
 set -u
 
+export KV_CPPFLAGS="${KV_CPPFLAGS:--Iinclude -Ilib -D_GNU_SOURCE=}"
 build=${BUILD:-build}/lint
 make=${MAKE:-make}
 jobs=$(nproc 2>/dev/null || echo 1)

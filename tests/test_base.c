@@ -127,6 +127,22 @@ START_TEST(checksum_is_the_same_on_every_machine_at_every_size)
 }
 END_TEST
 
+START_TEST(checksum_of_two_pieces_is_that_of_the_whole)
+{
+    uint8_t data[5000];
+    static const size_t sizes[] = {0, 1, 64, 255, 256, 1024, 4096, 5000};
+
+    fill_pattern(data, sizeof data);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint64_t sum = XXH3_64bits(data, sizes[i]);
+
+        for (size_t cut = 0; cut <= sizes[i]; cut += 1 + cut / 8) {
+            ck_assert_uint_eq(kvi_checksum2(data, cut, data + cut, sizes[i] - cut), sum);
+        }
+    }
+}
+END_TEST
+
 START_TEST(checksum_tells_every_changed_bit_of_a_page)
 {
     uint8_t page[KVI_PAGE_SIZE_MIN];
@@ -296,6 +312,7 @@ static Suite *suite(void)
     harness_add(s, "le", loads_give_back_what_was_stored_at_any_alignment);
     harness_add(s, "checksum", checksum_is_xxh3_64);
     harness_add(s, "checksum", checksum_is_the_same_on_every_machine_at_every_size);
+    harness_add(s, "checksum", checksum_of_two_pieces_is_that_of_the_whole);
     harness_add(s, "checksum", checksum_tells_every_changed_bit_of_a_page);
     harness_add(s, "checksum", tag_is_the_low_half_and_never_zero);
     harness_add(s, "error", every_code_has_a_text_of_its_own);
