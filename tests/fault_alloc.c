@@ -13,6 +13,7 @@ static _Atomic uint64_t count;
 static _Atomic uint64_t fail_nth;
 static atomic_bool fail_after;
 static atomic_bool fired;
+static atomic_bool counting;
 
 static void arm(uint64_t nth, bool after)
 {
@@ -21,6 +22,7 @@ static void arm(uint64_t nth, bool after)
     atomic_store(&fired, false);
     atomic_store(&count, 0);
     atomic_store(&fail_nth, nth);
+    atomic_store(&counting, true);
 }
 
 void alloc_fault_arm(uint64_t nth)
@@ -35,6 +37,7 @@ void alloc_fault_arm_from(uint64_t nth)
 
 void alloc_fault_disarm(void)
 {
+    atomic_store(&counting, false);
     atomic_store(&fail_nth, 0);
 }
 
@@ -50,9 +53,13 @@ uint64_t alloc_fault_count(void)
 
 static bool fails(void)
 {
-    uint64_t number = atomic_fetch_add(&count, 1) + 1;
     uint64_t nth = atomic_load(&fail_nth);
+    uint64_t number;
 
+    if (!atomic_load(&counting)) {
+        return false;
+    }
+    number = atomic_fetch_add(&count, 1) + 1;
     if (nth == 0 || number < nth || (number > nth && !atomic_load(&fail_after))) {
         return false;
     }
