@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns what a process remembers between its write txns: which regions promised more than they held. The base's
+ * entry counts what is free in the base, which is more than what is available as long as readers hold the
+ * rest; without memory every txn would look into the same regions in vain.
+ *
+ * Two kinds of knowledge. A key stands for the exact set of live bitmaps of a region: with the same key, what
+ * was found then is so now. Otherwise a region that was left with nothing available is expected to hold what
+ * was freed in it since, until the hint is old or the oldest live snapshot has gone, which may have held
+ * many pages. A wrong expectation costs one look into the region, or some growth.
+ *
+ * One thread at a time: the writer's.
+ */
+#include <stdlib.h>
+
+#include "space/space_private.h"
+
+struct kvi_space_hints *kvi_space_hints_new(void)
+{
+    return (struct kvi_space_hints *)calloc(1, sizeof(struct kvi_space_hints));
+}
+
+void kvi_space_hints_free(struct kvi_space_hints *hints)
+{
+    free(hints);
+}
+
+/* The hint of a region; NULL: none. */
+static struct kvi_space_hint *find_hint(const struct kvi_space *space, uint64_t number)
+{
+    struct kvi_space_hint *hint;
+
+    if (!space->hints)
+        return NULL;
+    hint = &space->hints->slots[number & (KVI_SPACE_HINTS - 1)];
+    return hint->region == number && hint->txns ? hint : NULL;
+}
+
+/* The hint of a region, made if there is none. */
+static struct kvi_space_hint *make_hint(struct kvi_space *space, uint64_t number)
+{
+    struct kvi_space_hint *hint;
+
+    if (!space->hints)
+        return NULL;
+    hint = &space->hints->slots[number & (KVI_SPACE_HINTS - 1)];
+    if (hint->region != number || !hint->txns) {
+        hint->region = number;
+        hint->empty_key = 0;
+        hint->run_key = 0;
+        hint->run_none = 0;
+        hint->oldest = 0; /* no txnid: expectations count from 0 free pages */
+        hint->free_pages = 0;
+    }
+    hint->txns = space->hints->txns;
+    return hint;
+}
+
+static bool hint_fresh(const struct kvi_space *space, const struct kvi_space_hint *hint)
+{
+    return hint->oldest == space->live_oldest &&
+           space->hints->txns - hint->txns < KVI_SPACE_HINT_TXNS;
+}
+
+int kvi_space_outlook(struct kvi_space *space, uint64_t number, uint32_t free_pages,
+                      struct kvi_space_outlook *outlook_out)
+{
+    const struct kvi_space_hint *hint = find_hint(space, number);
+    uint64_t key;
+    int rc;
+
+    outlook_out->pages = free_pages;
+    outlook_out->empty = false;
+    if (!hint)
+        return 0;
+    if (hint->empty_key) {
+        rc = kvi_space_live_key(space, number, &key);
+        if (rc)
+            return rc;
+        outlook_out->empty = key == hint->empty_key;
+    }
+    if (hint_fresh(space, hint))
+        outlook_out->pages = free_pages > hint->free_pages ? free_pages - hint->free_pages : 0;
+    return 0;
+}
+
+int kvi_space_run_hopeless(struct kvi_space *space, uint64_t number, uint32_t count,
+                           bool *hopeless_out)
+{
+    const struct kvi_space_hint *hint = find_hint(space, number);
+    uint64_t key;
+    int rc;
+
+    *hopeless_out = false;
+    if (!hint || !hint->run_key || count < hint->run_none)
+        return 0;
+    rc = kvi_space_live_key(space, number, &key);
+    *hopeless_out = !rc && key == hint->run_key;
+    return rc;
+}
+
+/* The entry of the next base will count the pages retired in this txn as free, and they may then be
+ * available: so the count that is expected to hold nothing is the one without them. */
+void kvi_space_note_drained(struct kvi_space *space, const struct kvi_space_region *region)
+{
+    struct kvi_space_hint *hint = make_hint(space, region->number);
+
+    if (!hint)
+        return;
+    hint->empty_key = region->claimed ? 0 : region->key;
+    hint->oldest = space->live_oldest;
+    hint->free_pages = region->free_pages;
+}
+
+void kvi_space_note_run(struct kvi_space *space, const struct kvi_space_region *region)
+{
+    struct kvi_space_hint *hint = make_hint(space, region->number);
+
+    if (!hint)
+        return;
+    hint->run_key = region->key;
+    hint->run_none = region->run_none;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the choice of the region to take pages from, by the entries of the base's map and the hints.
+ *
+ * Single pages. A txn goes through the file upward, twice: first to rich regions only, then to any that may
+ * hold a page. It starts at the beginning, so that the file's tail empties; where the last txn gave up
+ * half-way it goes on there, but once in KVI_SPACE_RESTART_TXNS. At most KVI_REGION_TRIES regions may turn out
+ * poor, then the file grows. Rich ones first: else a txn would spend its tries on the few pages that each low
+ * region got back since the last, and the file would grow although high regions are half free.
+ *
+ * An entry bounds what is available from above, so a page of the map that promises nothing is not entered.
+ */
+#include "space/space_private.h"
+
+/* The parts of the two passes: rich from the start on, rich below it, any from the start on, any below. */
+#define SEEK_STAGES 4u
+
+/* Where a region's entry stops being about the file: free pages at or above page_end are not reuse. */
+static uint32_t pages_to_reuse(const struct kvi_space *space, uint64_t number, uint32_t free_pages)
+{
+    uint32_t above = space->g.region_pages - kvi_space_reuse_limit(space, number);
+
+    return free_pages > above ? free_pages - above : 0;
+}
+
+/* What the map promises for a region; *span_out regions from its group on have the same answer if it is no. */
+static int look_at(struct kvi_space *space, struct kvi_space_seek *seek, uint32_t *free_pages_out,
+                   bool *promising_out, uint64_t *span_out)
+{
+    uint64_t number = seek->at;
+    unsigned level = space->base.map_levels;
+
+    for (;; level--) {
+        struct kvi_map_entry entry;
+        unsigned stopped;
+        int rc =
+            kvi_map_entry_at(&space->g, &space->io, &space->base, number, level, &entry, &stopped);
+
+        if (rc)
+            return rc;
+        seek->looks++;
+        if (entry.ref.pgno == 0) { /* the region is wholly free */
+            entry.free_pages = entry.free_run = space->g.region_pages;
+            level = 0;
+        }
+        *span_out = level ? kvi_map_span(&space->g, level) : 1;
+        if (level == 0)
+            entry.free_pages = pages_to_reuse(space, number, entry.free_pages);
+        *free_pages_out = entry.free_pages;
+        *promising_out = entry.free_pages >= seek->free_min && entry.free_run >= seek->run_min;
+        if (!*promising_out || level == 0)
+            return 0;
+    }
+}
+
+int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek, uint64_t *number_out,
+                   uint32_t *free_pages_out, bool *found_out)
+{
+    *found_out = false;
+    while (seek->at < seek->end && seek->looks < KVI_SPACE_LOOKS) {
+        uint64_t span;
+        bool promising;
+        int rc = look_at(space, seek, free_pages_out, &promising, &span);
+
+        if (rc)
+            return rc;
+        if (promising) {
+            *number_out = seek->at++;
+            *found_out = true;
+            return 0;
+        }
+        if (span == 1)
+            seek->at++;
+        else
+            seek->at = span < seek->end ? seek->at - seek->at % span + span : seek->end;
+    }
+    return 0;
+}
+
+/* ---- Single pages ---- */
+
+static uint32_t rich_pages(const struct kvi_space *space)
+{
+    return space->g.region_pages / KVI_SPACE_RICH_DIVISOR;
+}
+
+static void enter_stage(struct kvi_space *space, unsigned stage)
+{
+    bool below = stage % 2 != 0;
+
+    space->single_stage = stage;
+    space->single.at = below ? 0 : space->single_start;
+    space->single.end = below ? space->single_start : space->reuse_regions;
+    space->single.free_min = stage < 2 ? rich_pages(space) : 1;
+    space->single.run_min = 0;
+}
+
+static uint64_t start_at(const struct kvi_space *space, uint64_t resume)
+{
+    if (space->hints->txns % KVI_SPACE_RESTART_TXNS == 0 || resume >= space->reuse_regions)
+        return 0;
+    return resume;
+}
+
+void kvi_space_seek_init(struct kvi_space *space)
+{
+    if (space->hints) {
+        space->hints->txns++;
+        space->hints->txns += space->hints->txns == 0; /* wrapped: 0 means never */
+        space->single_start = start_at(space, space->hints->resume);
+        space->run_start = start_at(space, space->hints->run_resume);
+    }
+    enter_stage(space, 0);
+}
+
+/* Whether a region that the map promises is worth being loaded. */
+static int worth_it(struct kvi_space *space, uint64_t number, uint32_t free_pages, bool *worth_out)
+{
+    const struct kvi_space_region *region =
+        (const struct kvi_space_region *)kvi_space_table_find(&space->table, number);
+    struct kvi_space_outlook outlook;
+    int rc;
+
+    *worth_out = false;
+    if (region && region->drained)
+        return 0;
+    rc = kvi_space_outlook(space, number, free_pages, &outlook);
+    if (rc || outlook.empty)
+        return rc;
+    *worth_out = space->single_stage >= 2 || outlook.pages >= space->single.free_min;
+    return 0;
+}
+
+/* No more regions for this txn. Given up half-way: the next one goes on from here. */
+static void run_dry(struct kvi_space *space)
+{
+    bool gave_up = space->single_stage < SEEK_STAGES;
+
+    space->single_stage = SEEK_STAGES;
+    if (space->hints)
+        space->hints->resume = gave_up ? space->single.at : 0;
+}
+
+static int enter_region(struct kvi_space *space, uint64_t number,
+                        struct kvi_space_region **region_out)
+{
+    int rc = kvi_space_region(space, number, region_out);
+
+    return rc ? rc : kvi_space_region_live(space, *region_out);
+}
+
+int kvi_space_next_single(struct kvi_space *space, struct kvi_space_region **region_out)
+{
+    *region_out = NULL;
+    while (space->single_stage < SEEK_STAGES && space->tries < KVI_REGION_TRIES &&
+           space->single.looks < KVI_SPACE_LOOKS) {
+        uint64_t number = 0;
+        uint32_t free_pages = 0;
+        bool found;
+        bool worth = false;
+        int rc = kvi_space_seek(space, &space->single, &number, &free_pages, &found);
+
+        if (!rc && found)
+            rc = worth_it(space, number, free_pages, &worth);
+        if (rc)
+            return rc;
+        if (worth)
+            return enter_region(space, number, region_out);
+        if (!found && space->single.looks < KVI_SPACE_LOOKS) {
+            if (space->single_stage + 1 < SEEK_STAGES)
+                enter_stage(space, space->single_stage + 1);
+            else
+                space->single_stage = SEEK_STAGES;
+        }
+    }
+    run_dry(space);
+    return 0;
+}
+
+void kvi_space_leave_single(struct kvi_space *space)
+{
+    struct kvi_space_region *region = space->current;
+
+    region->drained = true;
+    if (region->taken < rich_pages(space))
+        space->tries++;
+    kvi_space_note_drained(space, region);
+    space->current = NULL;
+}
