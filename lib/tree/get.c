@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trees as such, and the point read: the shortest way from the root to one cell.
+ *
+ * A get in a read txn is the hottest path of the library. It allocates nothing, keeps no path, and asks for
+ * the next page's first lines as soon as its number is known: the header, whose tag is compared, and the heads,
+ * which the search reads, then come from memory at the same time.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "kv.h"
+#include "tree/path.h"
+#include "tree/tree.h"
+#include "tree/value.h"
+
+#define PREFETCH_LINE_BYTES 64u
+
+void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *record,
+                        const struct kvi_view *view)
+{
+    memset(tree, 0, sizeof(*tree));
+    tree->record = *record;
+    tree->view = view;
+    tree->ring = tree;
+}
+
+void kvi_tree_init_write(struct kvi_tree *tree, const struct kvi_table_record *record,
+                         struct kvi_pager *pager)
+{
+    kvi_tree_init_read(tree, record, kvi_pager_view(pager));
+    tree->pager = pager;
+}
+
+void kvi_tree_join(struct kvi_tree *tree, struct kvi_tree *other)
+{
+    assert(tree->ring == tree);
+    tree->ring = other->ring;
+    other->ring = tree;
+}
+
+void kvi_tree_leave(struct kvi_tree *tree)
+{
+    struct kvi_tree *before = tree;
+
+    while (before->ring != tree)
+        before = before->ring;
+    before->ring = tree->ring;
+    tree->ring = tree;
+}
+
+/* Header and heads of the page to be read next. */
+static inline void prefetch_page(const struct kvi_view *view, struct kvi_ref ref, unsigned lines)
+{
+    const uint8_t *page;
+
+    if (KVI_UNLIKELY(ref.pgno >= view->page_end))
+        return;
+    page = view->map->base + (ref.pgno << view->map->geometry.page_shift);
+    __builtin_prefetch((const void *)&view->map->notes[ref.pgno]);
+    for (unsigned i = 0; i < lines; i++)
+        __builtin_prefetch(page + i * PREFETCH_LINE_BYTES);
+}
+
+/* The leaf under which `key` belongs, in a tree that is read through a view alone. */
+static inline int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
+                            const uint8_t **leaf_out)
+{
+    const struct kvi_view *view = tree->view;
+    const struct kvi_geometry *g = &view->map->geometry;
+    struct kvi_ref ref = tree->record.root;
+    struct kvi_branch_cell cell;
+    const uint8_t *page;
+
+    for (unsigned level = tree->record.depth - 1u; level > 0; level--) {
+        int rc = kvi_view_page(view, ref, KVI_PAGE_BRANCH, level, &page);
+        int slot;
+
+        if (KVI_UNLIKELY(rc))
+            return rc;
+        if (KVI_UNLIKELY(!kvi_node_frame_ok(g, page)))
+            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad frame");
+        slot = kvi_branch_find(g, page, key);
+        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
+            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
+        ref = cell.ref;
+        prefetch_page(view, ref, 3);
+    }
+    return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
+}
+
+/* The same in a write txn, through the pager. */
+static int find_leaf_changed(const struct kvi_tree *tree, struct kvi_key key,
+                             const uint8_t **leaf_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_ref ref = tree->record.root;
+
+    for (unsigned level = tree->record.depth - 1u; level > 0; level--) {
+        const uint8_t *page;
+        int slot;
+        int rc = kvi_tree_page(tree, ref, level, &page);
+
+        if (rc)
+            return rc;
+        slot = kvi_branch_find(g, page, key);
+        if (KVI_UNLIKELY(slot < 0))
+            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
+        rc = kvi_tree_child(tree, page, (unsigned)slot, &ref);
+        if (rc)
+            return rc;
+    }
+    return kvi_tree_page(tree, ref, 0, leaf_out);
+}
+
+int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_leaf_cell cell;
+    const uint8_t *leaf;
+    bool exact;
+    int rc, slot;
+
+    memset(value_out, 0, sizeof(*value_out));
+    if (tree->record.depth == 0)
+        return KV_ENOTFOUND;
+    if (KVI_UNLIKELY(tree->record.depth > KVI_DEPTH_MAX))
+        return kvi_tree_damaged(tree, tree->record.root.pgno, "tree deeper than possible");
+    rc = tree->pager ? find_leaf_changed(tree, key, &leaf) : find_leaf(tree, key, &leaf);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
+    slot = kvi_leaf_find(g, leaf, key, &exact);
+    if (KVI_UNLIKELY(slot < 0))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    if (!exact)
+        return KV_ENOTFOUND;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, leaf, (unsigned)slot, &cell)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    return kvi_value_load(tree, &cell, value_out);
+}

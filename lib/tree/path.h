@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way from a tree's root to one slot of a leaf, and how it is found and moved.
+ *
+ *     steps[0]           root       slot of the child that steps[1] is
+ *     ...
+ *     steps[depth - 1]   leaf       slot of the record
+ *
+ * A path that was entered with KVI_PATH_TOUCH has every page changeable (copied from the root down, so that each
+ * new reference is stored in a parent that is dirty already); its images stay valid until they are freed or
+ * spilled. One that was only read points into the mapping or into images, and is void after the tree's next
+ * change.
+ *
+ * Every page on the way passed its frame check, has the type and level that its place asks for, and at least
+ * one slot; anything else is KV_ECORRUPT, and the path then undefined.
+ *
+ * Internal to tree/. One thread at a time.
+ */
+#ifndef KVI_TREE_PATH_H
+#define KVI_TREE_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "format/node.h"
+#include "kv.h"
+#include "tree/tree.h"
+
+struct kvi_step {
+    const uint8_t *page;
+    uint8_t *image; /* the same bytes, to be changed; NULL when the page was only read */
+    unsigned slot;
+};
+
+struct kvi_path {
+    unsigned depth; /* steps in use: the tree's depth when the path was made; 0: no record */
+    struct kvi_step steps[KVI_DEPTH_MAX];
+};
+
+enum kvi_path_mode { KVI_PATH_READ, KVI_PATH_TOUCH };
+
+/* Which end kvi_path_edge goes to. */
+enum kvi_path_end { KVI_PATH_FIRST, KVI_PATH_LAST };
+
+static inline const struct kvi_geometry *kvi_tree_geometry(const struct kvi_tree *tree)
+{
+    return &tree->view->map->geometry;
+}
+
+static inline enum kvi_page_type kvi_tree_type(unsigned level)
+{
+    return level == 0 ? KVI_PAGE_LEAF : KVI_PAGE_BRANCH;
+}
+
+static inline unsigned kvi_path_level(const struct kvi_path *path, unsigned index)
+{
+    return path->depth - 1 - index;
+}
+
+static inline struct kvi_step *kvi_path_leaf(struct kvi_path *path)
+{
+    return &path->steps[path->depth - 1];
+}
+
+/* KV_ECORRUPT for a page of this tree. */
+int kvi_tree_damaged(const struct kvi_tree *tree, uint64_t pgno, const char *what) KVI_COLD;
+
+/* The page for reading, its frame checked. */
+KVI_MUST_CHECK int kvi_tree_page(const struct kvi_tree *tree, struct kvi_ref ref, unsigned level,
+                                 const uint8_t **page_out);
+
+/* The reference that a branch page holds at `slot`. */
+KVI_MUST_CHECK int kvi_tree_child(const struct kvi_tree *tree, const uint8_t *branch, unsigned slot,
+                                  struct kvi_ref *ref_out);
+
+/* Makes the child at `slot` of a dirty branch changeable, its new reference stored. */
+KVI_MUST_CHECK int kvi_tree_touch_child(struct kvi_tree *tree, uint8_t *branch, unsigned slot,
+                                        unsigned level, uint8_t **image_out);
+
+/* To the first record whose key is >= key; the leaf's slot may equal its count. An empty tree: depth 0. */
+KVI_MUST_CHECK int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode mode,
+                                 struct kvi_path *path, bool *exact_out);
+
+/* To the first or last record. An empty tree: depth 0. */
+KVI_MUST_CHECK int kvi_path_edge(struct kvi_tree *tree, enum kvi_path_end end,
+                                 enum kvi_path_mode mode, struct kvi_path *path);
+
+/* From any place in a leaf to the last record of the leaf before it, or the first of the one after it.
+ * KV_ENOTFOUND, the path unchanged, when there is none. For reading. */
+KVI_MUST_CHECK int kvi_path_leaf_before(struct kvi_tree *tree, struct kvi_path *path);
+KVI_MUST_CHECK int kvi_path_leaf_after(struct kvi_tree *tree, struct kvi_path *path);
+
+/* Makes all pages of a path that was read changeable; slots stay. */
+KVI_MUST_CHECK int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path);
+
+/* Copies what is in use. */
+void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from);
+
+#endif

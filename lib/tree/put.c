@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Insert and replace: one descent, then in place if at all possible, else split.c.
+ *
+ * Most puts make the path dirty while they descend. Those that may turn out to change nothing (a key that must
+ * not exist) descend for reading and touch the path, by its slots, when they know.
+ *
+ * Key and value may point into the leaf that is about to move; they are copied then, and always before pages
+ * are rewritten.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "kv.h"
+#include "tree/change.h"
+#include "tree/cursor.h"
+
+/* An ascending run inside the tree is believed from so many inserts in a row on. */
+#define TAIL_RUN_MIN 2u
+
+static bool points_into(const uint8_t *page, uint32_t page_size, const uint8_t *data)
+{
+    return (uintptr_t)data - (uintptr_t)page < page_size;
+}
+
+/* Copies what points into `leaf` (NULL: all) to the change's own memory. */
+static int keep_arguments(struct kvi_change *change, const uint8_t *leaf,
+                          struct kvi_new_value *value)
+{
+    uint32_t page_size = kvi_tree_geometry(change->tree)->page_size;
+    int rc = 0;
+
+    if (!leaf || points_into(leaf, page_size, change->key.data))
+        rc = kvi_arena_keep(&change->arena, &change->key.data, change->key.size);
+    if (!rc && value->payload && (!leaf || points_into(leaf, page_size, value->payload)))
+        rc = kvi_arena_keep(&change->arena, &value->payload, value->payload_bytes);
+    return rc;
+}
+
+/* The payload's place was found: fills it, or hands it out. */
+static void fill_payload(uint8_t *place, const struct kvi_new_value *value,
+                         struct kvi_tree_put *put)
+{
+    if (!value->payload)
+        put->space = place;
+    else if (value->payload_bytes)
+        memmove(place, value->payload, value->payload_bytes);
+}
+
+/* The record does not fit into its leaf. */
+static int insert_by_split(struct kvi_change *change, struct kvi_new_value *value,
+                           struct kvi_tree_put *put)
+{
+    struct kvi_pending pending;
+    struct kvi_leaf_cell cell;
+    bool reserve = value->payload == NULL;
+    uint8_t *zeros;
+    int rc;
+
+    if (reserve && value->payload_bytes) {
+        zeros = kvi_arena_take(&change->arena, value->payload_bytes);
+        if (!zeros)
+            return kvi_error(ENOMEM, "no memory for a value");
+        memset(zeros, 0, value->payload_bytes);
+        value->payload = zeros;
+    }
+    rc = keep_arguments(change, NULL, value);
+    if (rc)
+        return rc;
+    memset(&pending, 0, sizeof(pending));
+    pending.count = 1;
+    pending.slot = kvi_path_leaf(change->path)->slot;
+    pending.items[0].key = change->key.data;
+    pending.items[0].key_bytes = (uint32_t)change->key.size;
+    pending.items[0].payload = value->payload;
+    pending.items[0].payload_bytes = value->payload_bytes;
+    pending.items[0].kind = value->kind;
+    rc = kvi_split(change, change->path->depth - 1, &pending);
+    if (rc || !reserve)
+        return rc;
+    if (!kvi_leaf_cell_at(kvi_tree_geometry(change->tree), change->landed, change->landed_slot,
+                          &cell))
+        return kvi_tree_damaged(change->tree, kvi_header_pgno(change->landed), "lost a record");
+    put->space = change->landed + (cell.payload - change->landed);
+    return 0;
+}
+
+/* Follows ascending runs, so that their leaves are left full. */
+static void note_tail(struct kvi_change *change)
+{
+    struct kvi_tree *tree = change->tree;
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+    uint64_t pgno = kvi_header_pgno(leaf->page);
+
+    if (leaf->slot < kvi_header_count(leaf->page)) {
+        tree->tail_pgno = 0;
+        return;
+    }
+    tree->tail_run = tree->tail_pgno == pgno ? tree->tail_run + 1 : 1;
+    tree->tail_pgno = pgno;
+}
+
+/* Whether an insert at the end of the leaf belongs to an ascending run: at the right edge of the tree, or by
+ * what the last inserts did. */
+static bool on_tail(const struct kvi_change *change)
+{
+    const struct kvi_path *path = change->path;
+
+    if (change->tree->tail_pgno == 0)
+        return false;
+    if (change->tree->tail_run > TAIL_RUN_MIN)
+        return true;
+    for (unsigned i = 0; i + 1 < path->depth; i++) {
+        if (path->steps[i].slot + 1 < kvi_header_count(path->steps[i].page))
+            return false;
+    }
+    return true;
+}
+
+/* Inserts at the path's slot, which is touched. */
+static int insert(struct kvi_change *change, struct kvi_new_value *value, struct kvi_tree_put *put,
+                  uint32_t flags)
+{
+    struct kvi_tree *tree = change->tree;
+    struct kvi_step *leaf = kvi_path_leaf(change->path);
+    uint8_t *place;
+    int rc = keep_arguments(change, leaf->image, value);
+
+    if (rc)
+        return rc;
+    note_tail(change);
+    place = kvi_leaf_insert(kvi_tree_geometry(tree), leaf->image, leaf->slot, change->key,
+                            value->kind, value->payload_bytes);
+    if (place) {
+        fill_payload(place, value, put);
+    } else if (flags & KV_NOSPLIT) {
+        rc = kvi_value_unmake(tree, value);
+        return rc ? rc : KV_EPAGEFULL;
+    } else {
+        change->append = on_tail(change);
+        rc = insert_by_split(change, value, put);
+        if (rc)
+            return rc;
+        if (change->append)
+            tree->tail_pgno = kvi_header_pgno(change->landed);
+    }
+    tree->record.entries++;
+    tree->changed = true;
+    return 0;
+}
+
+/* Gives the cell at the path's slot its new value by in-place means; false: it does not fit. */
+static bool replace_in_place(struct kvi_change *change, const struct kvi_leaf_cell *cell,
+                             const struct kvi_new_value *value, struct kvi_tree_put *put)
+{
+    struct kvi_step *leaf = kvi_path_leaf(change->path);
+    uint8_t *place;
+
+    if (cell->kind == value->kind && cell->payload_bytes == value->payload_bytes)
+        place = leaf->image + (cell->payload - leaf->image);
+    else
+        place = kvi_leaf_resize(kvi_tree_geometry(change->tree), leaf->image, leaf->slot,
+                                value->kind, value->payload_bytes);
+    if (place)
+        fill_payload(place, value, put);
+    return place != NULL;
+}
+
+/* Replaces by taking the old cell out first. */
+static int replace_by_split(struct kvi_change *change, struct kvi_new_value *value,
+                            struct kvi_tree_put *put)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(change->tree);
+    struct kvi_step *leaf = kvi_path_leaf(change->path);
+    uint8_t *place;
+
+    if (!kvi_node_remove(g, leaf->image, leaf->slot))
+        return kvi_tree_damaged(change->tree, kvi_header_pgno(leaf->image),
+                                "leaf page with a bad cell");
+    place = kvi_leaf_insert(g, leaf->image, leaf->slot, change->key, value->kind,
+                            value->payload_bytes);
+    if (!place)
+        return insert_by_split(change, value, put);
+    fill_payload(place, value, put);
+    return 0;
+}
+
+/* Replaces the value of `cell`, the record at the path, which is touched. */
+static int replace(struct kvi_change *change, const struct kvi_leaf_cell *cell,
+                   struct kvi_new_value *value, struct kvi_tree_put *put, uint32_t flags)
+{
+    struct kvi_tree *tree = change->tree;
+    bool same_size = cell->kind == value->kind && cell->payload_bytes == value->payload_bytes;
+    struct kvi_overflow_ref old_run;
+    int rc = kvi_value_run(tree, cell, &old_run);
+
+    if (!rc && !same_size)
+        rc = keep_arguments(change, kvi_path_leaf(change->path)->image, value);
+    if (rc)
+        return rc;
+    if (!replace_in_place(change, cell, value, put)) {
+        if (flags & KV_NOSPLIT) {
+            rc = kvi_value_unmake(tree, value);
+            return rc ? rc : KV_EPAGEFULL;
+        }
+        rc = replace_by_split(change, value, put);
+    }
+    return rc ? rc : kvi_value_free_run(tree, &old_run);
+}
+
+static int cell_at_path(struct kvi_change *change, struct kvi_leaf_cell *cell_out)
+{
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+
+    if (!kvi_leaf_cell_at(kvi_tree_geometry(change->tree), leaf->page, leaf->slot, cell_out))
+        return kvi_tree_damaged(change->tree, kvi_header_pgno(leaf->page),
+                                "leaf page with a bad cell");
+    return 0;
+}
+
+/* A record is there: may it be replaced? Table and value do not replace one another. */
+static int check_present(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
+{
+    enum kvi_cell_kind kind = flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE;
+    struct kvi_tree_value value;
+    struct kvi_leaf_cell cell;
+    int rc = cell_at_path(change, &cell);
+
+    if (rc)
+        return rc;
+    if (kvi_value_kind(&cell) != kind)
+        return KV_EINCOMPATIBLE;
+    if (!(flags & KV_NOOVERWRITE))
+        return 0;
+    rc = kvi_value_load(change->tree, &cell, &value);
+    if (rc)
+        return rc;
+    put->data = value.data;
+    put->size_bytes = value.size_bytes;
+    return KV_EEXIST;
+}
+
+int kvi_put_at(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
+{
+    struct kvi_new_value value;
+    struct kvi_leaf_cell cell;
+    int rc = check_present(change, put, flags);
+
+    if (!rc && !kvi_path_leaf(change->path)->image)
+        rc = kvi_path_touch(change->tree, change->path);
+    if (!rc)
+        rc = cell_at_path(change, &cell);
+    if (rc)
+        return rc;
+    change->key = (struct kvi_key){cell.key, cell.key_bytes};
+    rc = kvi_value_make(change->tree, cell.key_bytes, put, flags, &value);
+    return rc ? rc : replace(change, &cell, &value, put, flags);
+}
+
+/* The first record makes the root. */
+static int make_root(struct kvi_tree *tree, struct kvi_path *path)
+{
+    struct kvi_step *step = &path->steps[0];
+    struct kvi_ref ref;
+    int rc = kvi_pager_new(tree->pager, KVI_PAGE_LEAF, 0, &ref, &step->image);
+
+    if (rc)
+        return rc;
+    step->page = step->image;
+    step->slot = 0;
+    path->depth = 1;
+    tree->record.root = ref;
+    tree->record.depth = 1;
+    tree->record.pages_leaf = 1;
+    tree->changed = true;
+    return 0;
+}
+
+/* To behind the last record; KV_EORDER if the key does not belong there. */
+static int find_end(struct kvi_change *change)
+{
+    struct kvi_leaf_cell last;
+    int rc = kvi_path_edge(change->tree, KVI_PATH_LAST, KVI_PATH_TOUCH, change->path);
+
+    if (rc || change->path->depth == 0)
+        return rc;
+    rc = cell_at_path(change, &last);
+    if (rc)
+        return rc;
+    if (kvi_key_compare(change->key.data, change->key.size, last.key, last.key_bytes) <= 0)
+        return KV_EORDER;
+    kvi_path_leaf(change->path)->slot++;
+    return 0;
+}
+
+int kvi_put_key(struct kvi_change *change, struct kvi_key key, struct kvi_tree_put *put,
+                uint32_t flags)
+{
+    enum kvi_path_mode mode = flags & KV_NOOVERWRITE ? KVI_PATH_READ : KVI_PATH_TOUCH;
+    struct kvi_tree *tree = change->tree;
+    struct kvi_new_value value;
+    bool exact = false;
+    int rc;
+
+    change->key = key;
+    if (flags & KV_APPEND)
+        rc = find_end(change);
+    else
+        rc = kvi_path_find(tree, key, mode, change->path, &exact);
+    if (rc)
+        return rc;
+    if (exact)
+        return kvi_put_at(change, put, flags);
+    rc = kvi_value_make(tree, key.size, put, flags, &value);
+    if (!rc && change->path->depth == 0)
+        rc = make_root(tree, change->path);
+    else if (!rc && !kvi_path_leaf(change->path)->image)
+        rc = kvi_path_touch(tree, change->path);
+    return rc ? rc : insert(change, &value, put, flags);
+}
+
+int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
+                 uint32_t flags)
+{
+    struct kvi_change change;
+    struct kvi_path path;
+    int rc = kvi_change_begin(&change, tree, &path, NULL, flags, &key);
+
+    if (!rc)
+        rc = kvi_put_key(&change, key, put, flags);
+    return kvi_change_end(&change, flags, rc);
+}

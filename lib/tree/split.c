@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A page that cannot take what it must: lend to a neighbour, or split, level by level upward.
+ *
+ * The policy is one pure function, choose_way. Pages stay fuller than by splitting alone:
+ *
+ *   ascending insert                         1 page  -> 2, the left one stays full
+ *   a neighbour has room                     2 pages -> 2, evened out
+ *   both neighbours are about full           2 pages -> 3, two thirds full each
+ *   no neighbour (a root, an only child)     1 page  -> 2, half full each
+ *
+ * What comes out of a level (pages with their separators) is put into the parent in place, or else the
+ * parent is next. A loop, never recursion: its length is the tree's depth.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "kv.h"
+#include "tree/change.h"
+
+/* A neighbour must have this part of a page free beyond what is needed now, so that lending to it buys more
+ * than the next few inserts. */
+#define LEND_PART 8u
+
+#define NO_NEIGHBOUR (-1)
+
+struct way {
+    enum kvi_side side;
+    unsigned pages_min;
+    enum kvi_plan_bias bias;
+};
+
+/* The policy. Free bytes of the neighbours, NO_NEIGHBOUR where there is none; bytes that must come in. */
+static struct way choose_way(uint32_t page_size, bool append, int64_t left_free, int64_t right_free,
+                             uint32_t need)
+{
+    int64_t more = left_free > right_free ? left_free : right_free;
+    struct way way = {KVI_ALONE, 2, KVI_PLAN_EVEN};
+
+    if (append) {
+        way.bias = KVI_PLAN_APPEND;
+        return way;
+    }
+    if (more == NO_NEIGHBOUR)
+        return way;
+    way.side = more == right_free ? KVI_WITH_RIGHT : KVI_WITH_LEFT;
+    if (more < (int64_t)need + page_size / LEND_PART)
+        way.pages_min = 3;
+    return way;
+}
+
+static uint32_t pending_bytes(unsigned level, const struct kvi_pending *pending)
+{
+    uint32_t bytes = 0;
+
+    for (unsigned i = 0; i < pending->count; i++) {
+        const struct kvi_item *item = &pending->items[i];
+
+        bytes += level == 0 ? kvi_leaf_cell_bytes(item->key_bytes, item->payload_bytes)
+                            : KVI_BRANCH_CELL_HEAD + item->key_bytes;
+        bytes += KVI_NODE_SLOT_BYTES;
+    }
+    return bytes;
+}
+
+/* Free bytes of the page beside the one at `index`, NO_NEIGHBOUR when there is none. */
+static int neighbour_free(struct kvi_change *change, unsigned index, int direction,
+                          int64_t *free_out)
+{
+    const struct kvi_step *parent = &change->path->steps[index - 1];
+    const uint8_t *page;
+    struct kvi_ref ref;
+    int rc;
+
+    *free_out = NO_NEIGHBOUR;
+    if (direction < 0 ? parent->slot == 0 : parent->slot + 1 >= kvi_header_count(parent->page))
+        return 0;
+    rc = kvi_tree_child(change->tree, parent->page,
+                        direction < 0 ? parent->slot - 1 : parent->slot + 1, &ref);
+    if (!rc)
+        rc = kvi_tree_page(change->tree, ref, kvi_path_level(change->path, index), &page);
+    if (!rc)
+        *free_out = kvi_node_free_bytes(kvi_tree_geometry(change->tree), page);
+    return rc;
+}
+
+static int find_way(struct kvi_change *change, unsigned index, const struct kvi_pending *pending,
+                    struct way *way_out)
+{
+    unsigned level = kvi_path_level(change->path, index);
+    bool at_end = pending->slot == kvi_header_count(change->path->steps[index].page);
+    bool append = change->append && at_end;
+    int64_t left = NO_NEIGHBOUR, right = NO_NEIGHBOUR;
+    int rc = 0;
+
+    if (index > 0 && !append) {
+        rc = neighbour_free(change, index, -1, &left);
+        if (!rc)
+            rc = neighbour_free(change, index, 1, &right);
+    }
+    *way_out = choose_way(kvi_tree_geometry(change->tree)->page_size, append, left, right,
+                          pending_bytes(level, pending));
+    return rc;
+}
+
+/* Notes where the first pending record of a leaf went. */
+static void note_landing(struct kvi_change *change, const struct kvi_group *group, unsigned item,
+                         const unsigned *bounds)
+{
+    unsigned page = 0;
+
+    while (page + 1 < group->pages && item >= bounds[page + 1])
+        page++;
+    change->landed = group->images[page];
+    change->landed_slot = item - bounds[page];
+}
+
+/* Gathers, plans and emits in one way. *done_out is false when the items cannot be shared out so. */
+static int spread_in_way(struct kvi_change *change, unsigned index, const struct way *way,
+                         struct kvi_pending *pending, bool *done_out)
+{
+    unsigned level = kvi_path_level(change->path, index);
+    unsigned bounds[KVI_PLAN_PAGES_MAX + 1];
+    struct kvi_group group;
+    unsigned pages, item;
+    int rc = kvi_group_gather(change, index, way->side, pending, &group);
+
+    *done_out = false;
+    if (rc)
+        return rc;
+    item = group.own + pending->slot;
+    pages = kvi_plan_split(kvi_tree_geometry(change->tree), kvi_tree_type(level), group.items,
+                           group.count, way->pages_min, way->bias, bounds);
+    if (pages == 0)
+        return 0;
+    /* trying a branch anew by itself is worth it only if no page is added */
+    if (way->pages_min == 1 && pages > 1)
+        return 0;
+    rc = kvi_group_emit(change, &group, bounds, pages, pending);
+    if (!rc && level == 0)
+        note_landing(change, &group, item, bounds);
+    *done_out = !rc;
+    return rc;
+}
+
+/* Makes room at one level; *pending becomes what the parent must take. */
+static int spread(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
+{
+    static const struct way anew = {KVI_ALONE, 1, KVI_PLAN_EVEN};
+    static const struct way halves = {KVI_ALONE, 2, KVI_PLAN_EVEN};
+    bool done = false;
+    struct way way;
+    int rc = 0;
+
+    /* a branch laid out anew may share a longer prefix; a leaf gains nothing by it */
+    if (kvi_path_level(change->path, index) > 0)
+        rc = spread_in_way(change, index, &anew, pending, &done);
+    if (!rc && !done)
+        rc = find_way(change, index, pending, &way);
+    if (!rc && !done)
+        rc = spread_in_way(change, index, &way, pending, &done);
+    if (!rc && !done)
+        rc = spread_in_way(change, index, &halves, pending, &done);
+    if (!rc && !done)
+        rc = kvi_tree_damaged(change->tree, kvi_header_pgno(change->path->steps[index].page),
+                              "cells too large for their page");
+    return rc;
+}
+
+/* The root was split: a new one above it. */
+static int grow_root(struct kvi_change *change, const struct kvi_pending *pending)
+{
+    struct kvi_tree *tree = change->tree;
+    struct kvi_item items[1 + KVI_PENDING_MAX];
+    struct kvi_ref ref;
+    uint8_t *image;
+    int rc;
+
+    if (tree->record.depth == KVI_DEPTH_MAX)
+        return kvi_tree_damaged(tree, tree->record.root.pgno, "tree deeper than possible");
+    rc = kvi_pager_new(tree->pager, KVI_PAGE_BRANCH, tree->record.depth, &ref, &image);
+    if (rc)
+        return rc;
+    memset(&items[0], 0, sizeof(items[0]));
+    items[0].ref = tree->record.root;
+    memcpy(&items[1], pending->items, pending->count * sizeof(items[0]));
+    if (!kvi_node_emit(kvi_tree_geometry(tree), image, items, 0, 1 + pending->count))
+        return kvi_tree_damaged(tree, ref.pgno, "separators do not fit a new root");
+    tree->record.root = ref;
+    tree->record.depth++;
+    tree->record.pages_branch++;
+    tree->changed = true;
+    return 0;
+}
+
+bool kvi_branch_take(const struct kvi_geometry *g, uint8_t *image, struct kvi_pending *pending)
+{
+    while (pending->count > 0) {
+        const struct kvi_item *item = &pending->items[0];
+        struct kvi_key separator = {item->key, item->key_bytes};
+
+        if (!kvi_branch_insert(g, image, pending->slot, separator, item->ref))
+            return false;
+        pending->count--;
+        pending->slot++;
+        memmove(&pending->items[0], &pending->items[1],
+                pending->count * sizeof(pending->items[0]));
+    }
+    return true;
+}
+
+int kvi_split(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(change->tree);
+
+    for (;;) {
+        int rc = spread(change, index, pending);
+
+        if (rc || pending->count == 0)
+            return rc;
+        if (index == 0)
+            return grow_root(change, pending);
+        index--;
+        if (kvi_branch_take(g, change->path->steps[index].image, pending))
+            return 0;
+    }
+}
