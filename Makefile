@@ -158,6 +158,7 @@ objects = $(patsubst %.c,$(B)/$(2)/%.o,$(1))
 
 %.a:
 	$(say) AR $@
+	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(or $(AR),ar) rcs $@ $(filter %.o,$^)
 
 $(B)/libkv.a: $(call objects,$(LIB_SRC),obj) $(B)/sources

@@ -5,7 +5,7 @@
 # and counts that a build with MODE=cov left in DIR. Both builds of the library count together.
 set -eu
 
-find "$1/obj" "$1/small" -name '*.gcda' -path '*/lib/*' -o -name '*.gcda' -path '*/cli/*' |
+find "$1/obj" "$1/small" -name '*.gcda' \( -path '*/lib/*' -o -path '*/cli/*' \) 2>/dev/null |
     while read -r counts; do
         gcov -t "$counts" 2>/dev/null
     done |
@@ -18,5 +18,5 @@ find "$1/obj" "$1/small" -name '*.gcda' -path '*/lib/*' -o -name '*.gcda' -path 
         END {
             for (l in known) { total[known[l]]++; all++; if (l in hit) { got[known[l]]++; sum++ } }
             for (f in total) printf "%6.1f %%  %5d lines  %s\n", 100 * got[f] / total[f], total[f], f
-            if (all) printf "%6.1f %%  %5d lines  all together\n", 100 * sum / all, all
-        }' | sort -n
+            if (all) printf "  all: %5.1f %% of %d lines\n", 100 * sum / all, all
+        }' | sort -n -k 1,1 -s
