@@ -7,8 +7,7 @@
 
 #include "base/error.h"
 
-#define CURSOR_PUT_FLAGS_KNOWN                                                                     \
-    (KV_NOOVERWRITE | KV_APPEND | KV_RESERVE | KV_NOSPLIT | KV_AT_CURSOR)
+#define CURSOR_PUT_FLAGS_KNOWN (KV_NOOVERWRITE | KV_APPEND | KV_RESERVE | KV_NOSPLIT | KV_AT_CURSOR)
 
 int kv_cursor_open(struct kv_txn *txn, kv_table table, struct kv_cursor **cursor_out)
 {

@@ -140,7 +140,8 @@ static int check_named_all(struct kvi_check *check)
     kvi_cursor_close(cursor);
     if (rc == KV_ENOTFOUND)
         rc = 0;
-    if (rc == KV_ECORRUPT) /* found by the walk already: the rest of the main table is out of reach */
+    if (rc ==
+        KV_ECORRUPT) /* found by the walk already: the rest of the main table is out of reach */
         rc = check->findings ? 0 : kvi_check_find(check, KVI_NO_PGNO, kvi_error_text());
     return rc;
 }

@@ -22,7 +22,8 @@
 #include "os/os.h"
 #include "txn/maintain.h"
 
-#define COPY_CHUNK_PAGES 256u /* pages of one write and between two calls of the progress callback */
+#define COPY_CHUNK_PAGES                                                                           \
+    256u /* pages of one write and between two calls of the progress callback */
 #define COPY_MODE_DEFAULT 0644u
 #define COPY_NAME_TRIES 100
 
@@ -116,10 +117,10 @@ static int copy_run(struct copy *copy, uint64_t end, bool claimed)
         } else {
             if (copy->pgno_next < meta_1 && stop > meta_1)
                 stop = meta_1;
-            rc = copy_pages(
-                copy,
-                claimed ? map->base + (copy->pgno_next << map->geometry.page_shift) : NULL,
-                stop - copy->pgno_next);
+            rc = copy_pages(copy,
+                            claimed ? map->base + (copy->pgno_next << map->geometry.page_shift)
+                                    : NULL,
+                            stop - copy->pgno_next);
         }
         if (rc)
             return rc;
@@ -132,8 +133,8 @@ static int copy_region(struct copy *copy, const struct kvi_space_io *io, uint64_
 {
     const struct kvi_snapshot *from = &copy->txn->snapshot;
     const struct kvi_geometry *g = &copy->txn->env->geometry;
-    const struct kvi_space_snapshot source = {from->page, from->snap.page_end,
-                                              from->snap.map_count, from->snap.map_levels};
+    const struct kvi_space_snapshot source = {from->page, from->snap.page_end, from->snap.map_count,
+                                              from->snap.map_levels};
     uint64_t first = region * g->region_pages;
     uint64_t end = first + g->region_pages;
     const uint8_t *bitmap = NULL;

@@ -20,10 +20,10 @@
 #include "txn/registry.h"
 
 #define ENV_DIRTY_BUDGET_DEFAULT ((uint64_t)256 << 20)
-#define ENV_POOL_PAGES 4096u       /* page buffers kept between write txns: 16 MiB at 4 KiB */
+#define ENV_POOL_PAGES 4096u /* page buffers kept between write txns: 16 MiB at 4 KiB */
 #define ENV_GROW_BYTES_MAX ((uint64_t)64 << 20)
-#define ENV_GROW_SHARE 8u          /* the file grows by an eighth of its size */
-#define ENV_OPEN_TRIES 16          /* openings while somebody keeps replacing the file */
+#define ENV_GROW_SHARE 8u /* the file grows by an eighth of its size */
+#define ENV_OPEN_TRIES 16 /* openings while somebody keeps replacing the file */
 #define ENV_MODE_DEFAULT 0644u
 #define ENV_FLAGS_KNOWN (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY)
 
@@ -347,8 +347,8 @@ int kvi_env_grow(struct kv_env *env, uint64_t page_end)
     target = grow_target(env, now, needed, limit);
     rc = kvi_os->truncate(env->fd, target);
     if (rc)
-        return kvi_error(rc, "%s: growing to %llu bytes: %s", env->path,
-                         (unsigned long long)target, kvi_strerror(rc));
+        return kvi_error(rc, "%s: growing to %llu bytes: %s", env->path, (unsigned long long)target,
+                         kvi_strerror(rc));
     atomic_store(&env->file_bytes, target);
     return 0;
 }

@@ -97,8 +97,7 @@ static struct kvi_txn_table *entry_near(struct kv_txn *txn, kv_table handle)
     uint32_t index = handle & KVI_HANDLE_INDEX_MASK;
 
     for (; txn; txn = txn->parent) {
-        if (index < txn->tables_size && txn->tables[index] &&
-            txn->tables[index]->handle == handle)
+        if (index < txn->tables_size && txn->tables[index] && txn->tables[index]->handle == handle)
             return txn->tables[index];
     }
     return NULL;
@@ -260,8 +259,8 @@ int kvi_table_drop(struct kv_txn *txn, kv_table handle)
     if (!rc)
         rc = kvi_txn_changed(txn, kvi_tree_empty(&entry->tree));
     if (!rc)
-        rc = kvi_txn_changed(
-            txn, kvi_tree_delete(&txn->main.tree, key_of(entry->name), KVI_CELL_TABLE));
+        rc = kvi_txn_changed(txn,
+                             kvi_tree_delete(&txn->main.tree, key_of(entry->name), KVI_CELL_TABLE));
     if (rc)
         return rc;
     entry->dropped = true;
@@ -305,8 +304,8 @@ int kvi_table_rename(struct kv_txn *txn, kv_table handle, const char *name)
     rc = kvi_txn_changed(txn, kvi_tree_put(&txn->main.tree, key_of(name), &put,
                                            KVI_PUT_TABLE | KV_NOOVERWRITE));
     if (!rc)
-        rc = kvi_txn_changed(
-            txn, kvi_tree_delete(&txn->main.tree, key_of(entry->name), KVI_CELL_TABLE));
+        rc = kvi_txn_changed(txn,
+                             kvi_tree_delete(&txn->main.tree, key_of(entry->name), KVI_CELL_TABLE));
     if (rc) {
         free(copy);
         return rc == KV_EEXIST ? kvi_error(rc, "the name \"%s\" is taken", name) : rc;
