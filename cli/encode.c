@@ -23,16 +23,19 @@ static int hex_value(char digit)
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-static void write_hex_byte(unsigned char byte)
-{
-    out_byte(hex_digits[byte >> 4]);
-    out_byte(hex_digits[byte & 15]);
-}
-
 static void write_hex(const unsigned char *bytes, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        write_hex_byte(bytes[i]);
+    char digits[512];
+    size_t used = 0;
+    for (size_t i = 0; i < size; i++) {
+        digits[used++] = hex_digits[bytes[i] >> 4];
+        digits[used++] = hex_digits[bytes[i] & 15];
+        if (used == sizeof digits) {
+            out_bytes(digits, used);
+            used = 0;
+        }
+    }
+    out_bytes(digits, used);
 }
 
 /* How many bytes at the start may stand as they are: a printable character, 0 if it is none. The
@@ -56,7 +59,7 @@ static void write_escape(unsigned char byte)
         return;
     }
     out_byte('x');
-    write_hex_byte(byte);
+    write_hex(&byte, 1);
 }
 
 static void write_text(const unsigned char *bytes, size_t size)
@@ -80,14 +83,16 @@ static void write_text(const unsigned char *bytes, size_t size)
  * another escape. */
 static void write_print(const unsigned char *bytes, size_t size)
 {
+    size_t start = 0; /* of the run that may be written as it is */
     for (size_t i = 0; i < size; i++) {
-        if (bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\') {
-            out_byte((char)bytes[i]);
-        } else {
-            out_byte('\\');
-            write_hex_byte(bytes[i]);
-        }
+        if (bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '\\')
+            continue;
+        out_bytes(bytes + start, i - start);
+        out_byte('\\');
+        write_hex(bytes + i, 1);
+        start = i + 1;
     }
+    out_bytes(bytes + start, size - start);
 }
 
 void encode_out(enum encoding encoding, const void *bytes, size_t size)

@@ -160,6 +160,17 @@ static const struct option_row *find_row(const struct option_row **rows, int cou
     return NULL;
 }
 
+/* What getopt_long did not take: `found` tells a missing argument, optopt which option it was. */
+static int refuse_option(const struct option_row **rows, int count, int found, const char *arg)
+{
+    const struct option_row *row = find_row(rows, count, optopt);
+    if (row)
+        return status_usage("--%s %s", row->name,
+                            found == ':' ? "wants an argument" : "takes no argument");
+    return optopt ? status_usage("unknown option -%c", optopt)
+                  : status_usage("unknown option %s", arg);
+}
+
 static int check_count(const struct command *command, int count)
 {
     if (count < command->args_min)
@@ -182,12 +193,8 @@ int options_parse(const struct command *command, int argc, char **argv, struct c
     opterr = 0;
     while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         const struct option_row *row = find_row(rows, count, found);
-        if (found == ':')
-            return status_usage("%s wants an argument", argv[optind - 1]);
-        if (!row && optopt && optopt < OPTION_ID_COMMON)
-            return status_usage("unknown option -%c", optopt);
         if (!row)
-            return status_usage("unknown option %s", argv[optind - 1]);
+            return refuse_option(rows, count, found, argv[optind - 1]);
         if (row->id == ID_HELP) {
             options_help(command);
             *done_out = true;

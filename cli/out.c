@@ -3,6 +3,7 @@
 #include "out.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,8 +17,22 @@ static char out_buffer[1 << 16];
 static int out_error;       /* errno of the first write that failed, or 0 */
 static bool sigpipe_wanted; /* SIGPIPE had its default action when we started */
 
+/* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, the database,
+ * which messages or data would then be written into. Reading or writing the stand-in fails or gives
+ * nothing. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 void out_init(void)
 {
+    occupy_standard_descriptors();
     struct sigaction old;
     if (!sigaction(SIGPIPE, NULL, &old) && old.sa_handler == SIG_DFL) {
         sigpipe_wanted = true;

@@ -18,7 +18,7 @@ int session_open(struct session *session, const struct common *common, uint32_t 
     options.durability = common->lazy ? KV_LAZY : KV_DURABLE;
     int rc = kv_env_open(common->path, &options, &session->env);
     if (rc)
-        return status_of_open(rc, common->path);
+        return status_of_open(rc, common->path, options.flags & KV_READONLY);
     struct kv_env_info info;
     rc = kv_env_info(session->env, &info);
     if (rc)

@@ -89,10 +89,10 @@ int status_of(int result, const char *format, ...)
     }
 }
 
-int status_of_open(int result, const char *path)
+int status_of_open(int result, const char *path, bool reading)
 {
     status_of(result, "cannot open %s", path);
-    if (result == EACCES || result == EROFS || result == KV_EUNSUPPORTED)
+    if (reading && (result == EACCES || result == EROFS || result == KV_EUNSUPPORTED))
         message("--no-lock opens a database without its lock file; nobody may write to it then");
     return STATUS_DATABASE;
 }

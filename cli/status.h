@@ -9,6 +9,8 @@
 #ifndef KVCTL_STATUS_H
 #define KVCTL_STATUS_H
 
+#include <stdbool.h>
+
 enum status {
     STATUS_DONE = 0,
     STATUS_NEGATIVE = 1, /* not found; check found damage */
@@ -31,7 +33,7 @@ int status_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * that belongs to it. */
 int status_of(int result, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* As status_of, for opening a database: always STATUS_DATABASE. */
-int status_of_open(int result, const char *path);
+/* As status_of, for opening a database, perhaps only to read it: always STATUS_DATABASE. */
+int status_of_open(int result, const char *path, bool reading);
 
 #endif

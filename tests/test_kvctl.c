@@ -173,6 +173,10 @@ START_TEST(wrong_option_values_are_refused)
     expect(2, "", "$K scan a.kv --limit 99999999999999999999999");
     expect(2, "", "$K scan a.kv --limit");
     err_has("wants an argument");
+    expect(2, "", "$K scan a.kv --reverse=yes");
+    err_has("--reverse takes no argument");
+    expect(2, "", "$K scan a.kv -n");
+    err_has("--limit wants an argument");
     expect(2, "", "$K scan a.kv extra");
     expect(2, "", "$K scan a.kv --hex --raw");
     expect(2, "", "$K scan a.kv --hex --from 6");
