@@ -77,7 +77,8 @@ static enum read_result take_header_line(struct record_in *in)
         return take_format(in, value);
     if (name_is(source, name_size, "database"))
         return take_name(in, value, source->line_size - name_size - 1);
-    if (name_is(source, name_size, "type") && strcmp(value, "btree") && strcmp(value, "hash"))
+    if (name_is(source, name_size, "type") && strcmp(value, "btree") != 0 &&
+        strcmp(value, "hash") != 0)
         return record_in_fault(in, READ_FATAL, 0, "tables of type %.40s are not supported", value);
     if (is_other_kind(source, name_size, value) ||
         (name_is(source, name_size, "keys") && !strcmp(value, "0")))
