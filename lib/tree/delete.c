@@ -115,7 +115,8 @@ static int find_side(struct kvi_change *change, unsigned index, enum kvi_side *s
     return 0;
 }
 
-/* How many pages the group should have: one, two, or 0 to leave it as it is. */
+/* How many pages the group should have: one, two, or 0 to leave it as it is. Two need items enough: three
+ * children with long separators are one full page. */
 static unsigned plan_merge(const struct kvi_geometry *g, enum kvi_page_type type,
                            const struct kvi_group *group, unsigned *bounds)
 {
@@ -127,7 +128,7 @@ static unsigned plan_merge(const struct kvi_geometry *g, enum kvi_page_type type
     if (together <= g->page_size - g->page_size / MERGED_FREE_PART)
         return 1;
     pages = kvi_plan_split(g, type, group->items, group->count, 2, KVI_PLAN_EVEN, bounds);
-    return pages == 2 ? 2 : 0;
+    return pages <= 2 ? pages : 0;
 }
 
 /* Merges or evens out the page at `index`; *pending is what the parent must take back. */
