@@ -18,7 +18,6 @@
 
 #define NS_PER_MS 1000000ull
 #define INTACT_MS 50u /* how long a look at both files is good for */
-#define BOOT_ID_BYTES 16u
 
 /* ---- File systems ---- */
 
@@ -108,15 +107,20 @@ static bool head_data_ours(const struct kvi_lockfile *lockfile)
 }
 
 /* Where the kernel tells no boot id, no two boots are the same. */
-static bool head_boot_ours(const struct kvi_lock_head *head, const uint8_t boot_id[BOOT_ID_BYTES])
+static bool head_boot_known(const struct kvi_lockfile *lockfile)
 {
-    static const uint8_t unknown[BOOT_ID_BYTES];
+    static const uint8_t unknown[sizeof(lockfile->boot_id)];
 
-    return memcmp(boot_id, unknown, BOOT_ID_BYTES) != 0 &&
-           memcmp(boot_id, head->boot_id, BOOT_ID_BYTES) == 0;
+    return memcmp(lockfile->boot_id, unknown, sizeof(unknown)) != 0;
 }
 
-static void head_rebuild(struct kvi_lockfile *lockfile, const uint8_t boot_id[BOOT_ID_BYTES])
+static bool head_ours(const struct kvi_lockfile *lockfile)
+{
+    return head_layout_ours(lockfile->head) && head_data_ours(lockfile) &&
+           memcmp(lockfile->head->boot_id, lockfile->boot_id, sizeof(lockfile->boot_id)) == 0;
+}
+
+static void head_rebuild(struct kvi_lockfile *lockfile)
 {
     struct kvi_lock_head *head = lockfile->head;
 
@@ -128,7 +132,7 @@ static void head_rebuild(struct kvi_lockfile *lockfile, const uint8_t boot_id[BO
     head->reader_slots = KVI_CHUNK_READERS;
     head->chunk_bytes = KVI_CHUNK_BYTES;
     atomic_store_explicit(&head->epoch, lockfile->epoch, memory_order_relaxed);
-    memcpy(head->boot_id, boot_id, BOOT_ID_BYTES);
+    memcpy(head->boot_id, lockfile->boot_id, sizeof(head->boot_id));
     memcpy(head->file_id, lockfile->file_id, sizeof(head->file_id));
     head->data_dev = lockfile->data.dev;
     head->data_inode = lockfile->data.inode;
@@ -189,14 +193,14 @@ static int enter_epoch(struct kvi_lockfile *lockfile)
             rc = foreign_epoch(lockfile, &foreign);
     }
     if (!rc && foreign)
-        rc = kvi_error(KV_EBUSY, "%s: in use with another lock file than %s",
-                       lockfile->data.path, lockfile->lock.path);
+        rc = kvi_error(KV_EBUSY, "%s: in use with another lock file than %s", lockfile->data.path,
+                       lockfile->lock.path);
     return rc;
 }
 
 /* ---- Binding ---- */
 
-static int bind_joining(struct kvi_lockfile *lockfile, const uint8_t boot_id[BOOT_ID_BYTES])
+static int bind_joining(struct kvi_lockfile *lockfile)
 {
     bool exclusive = false;
     int rc = kvi_table_refresh(lockfile);
@@ -209,8 +213,8 @@ static int bind_joining(struct kvi_lockfile *lockfile, const uint8_t boot_id[BOO
     if (!head_data_ours(lockfile))
         return kvi_error(KV_EBUSY, "%s: in use for another data file than %s", lockfile->lock.path,
                          lockfile->data.path);
-    if (memcmp(boot_id, lockfile->head->boot_id, BOOT_ID_BYTES) != 0)
-        return kvi_corrupt(lockfile->lock.path, KVI_NO_PGNO, "in use, and of another boot");
+    if (!head_ours(lockfile))
+        return kvi_error(KV_EBUSY, "%s: in use, and damaged", lockfile->lock.path);
     if (lockfile->exclusive)
         return kvi_error(KV_EBUSY, "%s: in use, and is to be opened exclusively",
                          lockfile->data.path);
@@ -238,8 +242,7 @@ static int clear_tables(struct kvi_lockfile *lockfile)
 }
 
 /* A new epoch each time: a lock file that was copied from one in use must not look like that one. */
-static int bind_first(struct kvi_lockfile *lockfile, const uint8_t boot_id[BOOT_ID_BYTES],
-                      bool *boot_same_out)
+static int bind_first(struct kvi_lockfile *lockfile, bool *boot_same_out)
 {
     struct kvi_lock_head *head = lockfile->head;
     int rc = kvi_os->random(&lockfile->epoch, sizeof(lockfile->epoch));
@@ -250,11 +253,10 @@ static int bind_first(struct kvi_lockfile *lockfile, const uint8_t boot_id[BOOT_
         rc = clear_tables(lockfile);
     if (rc)
         return rc;
-    *boot_same_out = head_layout_ours(head) && head_data_ours(lockfile) &&
-                     head_boot_ours(head, boot_id) &&
+    *boot_same_out = head_boot_known(lockfile) && head_ours(lockfile) &&
                      atomic_load_explicit(&head->shared.ready, memory_order_acquire) != 0;
     if (!*boot_same_out) {
-        head_rebuild(lockfile, boot_id);
+        head_rebuild(lockfile);
         return 0;
     }
     for (unsigned i = 0; i < KVI_GATES; i++)
@@ -265,17 +267,15 @@ static int bind_first(struct kvi_lockfile *lockfile, const uint8_t boot_id[BOOT_
 
 int kvi_bind(struct kvi_lockfile *lockfile, bool *first_out, bool *boot_same_out)
 {
-    uint8_t boot_id[BOOT_ID_BYTES] = {0};
     bool others = false;
-    int rc = kvi_os->boot_id(boot_id);
+    int rc = kvi_os->boot_id(lockfile->boot_id);
 
     if (!rc)
         rc = kvi_process_others(lockfile, &others);
     if (rc)
         return rc;
     *first_out = !others;
-    return others ? bind_joining(lockfile, boot_id)
-                  : bind_first(lockfile, boot_id, boot_same_out);
+    return others ? bind_joining(lockfile) : bind_first(lockfile, boot_same_out);
 }
 
 /* ---- Intact ---- */
@@ -290,7 +290,7 @@ static int file_in_place(const struct kvi_bound_file *file)
     if (rc)
         return kvi_error(rc, "%s: %s", file->path, kvi_strerror(rc));
     if (st.links == 0)
-        return kvi_error(KV_EBUSY, "%s: deleted while in use", file->path);
+        return kvi_error(KV_EBUSY, "%s: deleted or replaced while in use", file->path);
     rc = kvi_os->stat_path(file->path, &st);
     if (rc)
         return 0;
@@ -307,8 +307,7 @@ static int lock_in_place(struct kvi_lockfile *lockfile)
         rc = kvi_table_refresh(lockfile);
     if (rc)
         return rc;
-    if (!head_layout_ours(lockfile->head) || !head_data_ours(lockfile) ||
-        head_epoch(lockfile) != lockfile->epoch)
+    if (!head_ours(lockfile) || head_epoch(lockfile) != lockfile->epoch)
         return kvi_error(KV_EBUSY, "%s: written over while in use", lockfile->lock.path);
     return 0;
 }

@@ -31,43 +31,44 @@
 /* The threads that want a gate, in order. */
 struct kvi_gate {
     pthread_mutex_t mutex;
-    bool held;                          /* mutex */
-    struct kvi_gate_waiter *first;      /* mutex */
-    struct kvi_gate_waiter *last;       /* mutex; of no meaning without a first */
+    bool held;                     /* mutex */
+    struct kvi_gate_waiter *first; /* mutex */
+    struct kvi_gate_waiter *last;  /* mutex; of no meaning without a first */
 };
 
 /* A file as its path should find it. */
 struct kvi_bound_file {
-    char *path;     /* absolute where that could be had */
-    int fd;         /* lock file: ours, -1 in a child of fork; data file: the env's */
+    char *path; /* absolute where that could be had */
+    int fd;     /* lock file: ours, -1 in a child of fork; data file: the env's */
     uint64_t dev;
     uint64_t inode;
 };
 
 struct kvi_lockfile {
-    uint8_t *base;                  /* the mapping: head, then chunks */
-    struct kvi_lock_head *head;     /* == base */
-    _Atomic(uint64_t) chunks;       /* seen to exist; only grows */
-    uint64_t id;                    /* unique in this process, for what threads remember */
-    uint64_t self;                  /* owner word; 0: no process slot yet */
+    uint8_t *base;              /* the mapping: head, then chunks */
+    struct kvi_lock_head *head; /* == base */
+    _Atomic(uint64_t) chunks;   /* seen to exist; only grows */
+    uint64_t id;                /* unique in this process, for what threads remember */
+    uint64_t self;              /* owner word; 0: no process slot yet */
     uint64_t pid;
-    _Atomic(uint64_t) *here;        /* page that fork wipes: 1, or 0 in a child */
-    bool without_file;              /* private memory, no locks but the gates */
-    bool opening;                   /* holds the opening lock */
+    _Atomic(uint64_t) *here; /* page that fork wipes: 1, or 0 in a child */
+    bool without_file;       /* private memory, no locks but the gates */
+    bool opening;            /* holds the opening lock */
     bool read_only;
     bool exclusive;
     uint32_t max_readers;
     uint32_t mode;
     uint8_t file_id[16];
+    uint8_t boot_id[16];
     uint64_t epoch;
     struct kvi_bound_file lock;
     struct kvi_bound_file data;
-    void *process_hold;             /* mappings that keep the locks which say "I live"; NULL none */
+    void *process_hold; /* mappings that keep the locks which say "I live"; NULL none */
     void *data_hold;
     struct kvi_gate gates[KVI_GATES];
-    pthread_mutex_t growing;        /* one thread grows the tables */
-    _Atomic(uint64_t) search;       /* where the next search for a reader slot begins */
-    _Atomic(uint64_t) checked_ns;   /* when it was last seen intact; 0: check now */
+    pthread_mutex_t growing;            /* one thread grows the tables */
+    _Atomic(uint64_t) search;           /* where the next search for a reader slot begins */
+    _Atomic(uint64_t) checked_ns;       /* when it was last seen intact; 0: check now */
     struct kvi_lockfile *registry_next; /* the registry's mutex */
     struct kvi_lockfile *registry_prev;
 };
@@ -155,7 +156,8 @@ void kvi_unlock_byte(struct kvi_lockfile *lockfile, uint64_t byte);
 void kvi_readers_free(struct kvi_lockfile *lockfile);
 
 /* A slot that is ours and busy, without a pin; see kvi_reader_claim. */
-KVI_MUST_CHECK int kvi_readers_find(struct kvi_lockfile *lockfile, struct kvi_reader_slot **slot_out);
+KVI_MUST_CHECK int kvi_readers_find(struct kvi_lockfile *lockfile,
+                                    struct kvi_reader_slot **slot_out);
 
 /* Clears the slot if its owner still is `owner`, which is dead: 0, or EAGAIN when it changed. With `take` the slot
  * is then ours and busy, else free. */

@@ -53,7 +53,8 @@ _Static_assert(offsetof(struct kvi_lock_head, epoch) == 24, "head layout");
 _Static_assert(offsetof(struct kvi_lock_head, data_dev) == 64, "head layout");
 _Static_assert(offsetof(struct kvi_lock_head, gates) == 128, "head layout");
 _Static_assert(offsetof(struct kvi_lock_head, shared) == 512, "head layout");
-_Static_assert(sizeof(struct kvi_lock_head) <= KVI_LOCK_HEAD_BYTES, "shared state fits the first page");
+_Static_assert(sizeof(struct kvi_lock_head) <= KVI_LOCK_HEAD_BYTES,
+               "shared state fits the first page");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics work between processes");
 
 /* ---- Tables ---- */
@@ -68,8 +69,8 @@ struct kvi_process_slot {
 #define KVI_PROCESS_EXCLUSIVE 1u
 
 struct kvi_reader_slot {
-    kvi_atomic_word word;        /* 0: pins nothing */
-    _Atomic(uint64_t) owner;     /* 0: free; else owner word << 2 | state */
+    kvi_atomic_word word;    /* 0: pins nothing */
+    _Atomic(uint64_t) owner; /* 0: free; else owner word << 2 | state */
     _Atomic(uint64_t) begin_ns;
     _Atomic(uint64_t) pid;
     uint8_t pad[32];
@@ -94,7 +95,7 @@ _Static_assert(sizeof(struct kvi_reader_slot) == 64, "a reader slot is a cache l
 #define KVI_OWNER_SLOT_BITS 20
 #define KVI_INCARNATION_MAX (((uint64_t)1 << 40) - 1)
 
-_Static_assert(KVI_CHUNKS_MAX * KVI_CHUNK_PROCESSES < (1u << KVI_OWNER_SLOT_BITS) - 1,
+_Static_assert(KVI_CHUNKS_MAX *KVI_CHUNK_PROCESSES < (1u << KVI_OWNER_SLOT_BITS) - 1,
                "slots fit an owner word");
 
 /* ---- Locked bytes ---- */

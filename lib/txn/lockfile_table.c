@@ -20,9 +20,9 @@ static void raise_chunks(struct kvi_lockfile *lockfile, uint64_t chunks)
 {
     uint64_t seen = kvi_table_chunks(lockfile);
 
-    while (seen < chunks && !atomic_compare_exchange_weak_explicit(&lockfile->chunks, &seen, chunks,
-                                                                   memory_order_acq_rel,
-                                                                   memory_order_acquire))
+    while (seen < chunks &&
+           !atomic_compare_exchange_weak_explicit(&lockfile->chunks, &seen, chunks,
+                                                  memory_order_acq_rel, memory_order_acquire))
         continue;
 }
 

@@ -22,10 +22,10 @@
 #include "kv.h"
 
 #define NS_PER_MS 1000000ull
-#define ASK_MS 2u               /* a waiter asks again at least so often: what a lost wake costs */
-#define WANTED_MS 20u           /* how long a waiter's stamp is believed: some askings */
-#define SLEEP_US_FIRST 20u      /* waits for opening and growing: from here doubled ... */
-#define SLEEP_US_MAX 1000u      /* ... to here */
+#define ASK_MS 2u          /* a waiter asks again at least so often: what a lost wake costs */
+#define WANTED_MS 20u      /* how long a waiter's stamp is believed: some askings */
+#define SLEEP_US_FIRST 20u /* waits for opening and growing: from here doubled ... */
+#define SLEEP_US_MAX 1000u /* ... to here */
 
 /* A point in time until which to wait. */
 struct deadline {

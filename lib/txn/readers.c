@@ -19,8 +19,9 @@
 
 #define REMEMBERED_FILES 4u /* lock files a thread remembers slots of */
 #define REMEMBERED_SLOTS 7u /* of each: with count and id one or two cache lines */
-#define PIN_TRIES 1000000u  /* a pin loses only to a commit; so many in a row are nonsense in the file */
-#define SCAN_TRIES 8u       /* a slot that changes so often while one looks is used by the living */
+#define PIN_TRIES                                                                                  \
+    1000000u          /* a pin loses only to a commit; so many in a row are nonsense in the file */
+#define SCAN_TRIES 8u /* a slot that changes so often while one looks is used by the living */
 
 struct remembered {
     uint64_t id; /* of the lock file; 0: none */
@@ -51,9 +52,9 @@ static struct kvi_reader_slot *take_remembered(struct kvi_lockfile *lockfile)
         struct kvi_reader_slot *slot = r->slots[--r->count];
         uint64_t idle = lockfile->self << 2 | KVI_READER_IDLE;
 
-        if (atomic_compare_exchange_strong_explicit(
-                &slot->owner, &idle, lockfile->self << 2 | KVI_READER_BUSY, memory_order_acq_rel,
-                memory_order_relaxed))
+        if (atomic_compare_exchange_strong_explicit(&slot->owner, &idle,
+                                                    lockfile->self << 2 | KVI_READER_BUSY,
+                                                    memory_order_acq_rel, memory_order_relaxed))
             return slot;
     }
     return NULL;
@@ -76,7 +77,8 @@ void kvi_reader_release(struct kvi_lockfile *lockfile, struct kvi_reader_slot *s
     if (atomic_load_explicit(&slot->owner, memory_order_relaxed) != busy)
         return;
     atomic_store_explicit(&slot->word, 0, memory_order_release);
-    atomic_store_explicit(&slot->owner, lockfile->self << 2 | KVI_READER_IDLE, memory_order_release);
+    atomic_store_explicit(&slot->owner, lockfile->self << 2 | KVI_READER_IDLE,
+                          memory_order_release);
     r = remembered_of(lockfile);
     if (r->count < REMEMBERED_SLOTS)
         r->slots[r->count++] = slot;
@@ -166,6 +168,8 @@ int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead, kvi_reader_f
         struct kvi_reader_slot *slot = kvi_table_reader(lockfile, i);
         struct kvi_reader_info info = {0};
 
+        if (KVI_LIKELY(atomic_load_explicit(&slot->word, memory_order_relaxed) == 0))
+            continue;
         look_at_slot(lockfile, &memo, slot, clear_dead, &info);
         if (info.word == 0)
             continue;
