@@ -194,21 +194,20 @@ REPLAY_BIN := $(addprefix $(B)/fuzz/,$(filter $(notdir $(basename $(FUZZ_SRC))),
 # Tests of the tool run it; a chosen test that does not is spared from waiting for it.
 TEST_KVCTL := $(if $(filter command,$(firstword $(origin TESTS))),$(findstring kvctl,$(TESTS)),all)
 
-# Programs that let allocations fail: see tests/fault_alloc.h.
+# Programs with oom in their names let allocations fail: see tests/fault_alloc.h.
 comma := ,
-WRAP_ALLOC := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc reallocarray aligned_alloc \
-	posix_memalign strdup strndup)
-$(B)/tests/test_oom% $(B)/tests/test_small_oom%: KV_LDFLAGS += $(WRAP_ALLOC)
+WRAP_ALLOC = $(if $(findstring oom,$(@F)),$(addprefix -Wl$(comma)--wrap=,malloc calloc realloc \
+	reallocarray aligned_alloc posix_memalign strdup strndup))
 
 $(B)/tests/test_small_%: $(B)/small/tests/test_small_%.o $(B)/small/libtests.a $(B)/small/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
+	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/obj/libtests.a $(B)/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
+	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
 
 # The targets with a main that runs them over files: in every mode but fuzz.
 $(B)/fuzz/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/replay.o $(B)/obj/libfuzz.a $(B)/libkv.a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes the nth allocation fail. Only in programs named test_oom*.c or test_small_oom*.c, which the
- * makefile links with --wrap for these: malloc, calloc, realloc, reallocarray, aligned_alloc,
+ * Makes the nth allocation fail. Only in programs with oom in their names, which the makefile links
+ * with --wrap for these: malloc, calloc, realloc, reallocarray, aligned_alloc,
  * posix_memalign, strdup, strndup. Allocations inside libc are not seen.
  *
  *     for (uint64_t n = 1; !done; n++) {
