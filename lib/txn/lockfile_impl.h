@@ -34,6 +34,7 @@ struct kvi_gate {
     bool held;                     /* mutex */
     struct kvi_gate_waiter *first; /* mutex */
     struct kvi_gate_waiter *last;  /* mutex; of no meaning without a first */
+    unsigned waiters;              /* mutex; how many are in line */
 };
 
 /* A file as its path should find it. */

@@ -83,6 +83,7 @@ int kvi_gate_init(struct kvi_gate *gate)
     gate->held = false;
     gate->first = NULL;
     gate->last = NULL;
+    gate->waiters = 0;
     return pthread_mutex_init(&gate->mutex, NULL);
 }
 
@@ -114,6 +115,7 @@ static void queue_append(struct kvi_gate *gate, struct kvi_gate_waiter *waiter)
     else
         gate->first = waiter;
     gate->last = waiter;
+    gate->waiters++;
 }
 
 static void queue_remove(struct kvi_gate *gate, struct kvi_gate_waiter *waiter)
@@ -130,6 +132,7 @@ static void queue_remove(struct kvi_gate *gate, struct kvi_gate_waiter *waiter)
         gate->first = waiter->next;
     if (gate->last == waiter)
         gate->last = before;
+    gate->waiters--;
 }
 
 /* pthreads count on CLOCK_MONOTONIC here, the library on a clock that goes on in suspend: so only the rest of
@@ -196,6 +199,7 @@ static void queue_leave(struct kvi_gate *gate)
     waiter = gate->first;
     if (waiter) {
         gate->first = waiter->next;
+        gate->waiters--;
         waiter->granted = true;
         (void)pthread_cond_signal(&waiter->granted_now);
     } else {
@@ -211,37 +215,42 @@ static int try_byte(struct kvi_lockfile *lockfile, uint64_t byte)
     return kvi_os->lock(lockfile->lock.fd, KVI_OS_LOCK_WRITE, byte, 1);
 }
 
-/* Whether somebody asked for the gate a short time ago. A stamp of the future is nonsense. */
+/* Whether somebody waited for the gate a short time ago. An old stamp is wiped, one of the future is nonsense. */
 static bool gate_wanted(struct kvi_lock_gate *shared)
 {
-    uint64_t wanted = atomic_load_explicit(&shared->wanted_ns, memory_order_relaxed);
+    uint64_t wanted = atomic_load_explicit(&shared->wanted_ns, memory_order_seq_cst);
     uint64_t now;
 
     if (KVI_LIKELY(wanted == 0))
         return false;
     now = kvi_os->monotonic_ns();
-    return wanted <= now && now - wanted < WANTED_MS * NS_PER_MS;
+    if (wanted <= now && now - wanted < WANTED_MS * NS_PER_MS)
+        return true;
+    (void)atomic_compare_exchange_strong(&shared->wanted_ns, &wanted, 0);
+    return false;
 }
 
-/* Asks for the byte until it is ours, leaving a stamp each time; EAGAIN when the time is over. The stamp comes
- * before the asking, so that a holder who gives in between sees it. */
+/* Asks for the byte until it is ours; EAGAIN when the time is over. Only who has to wait leaves a stamp, and asks
+ * once more after it, so that a holder who gives in between sees it. */
 static int ask_for_byte(struct kvi_lockfile *lockfile, struct kvi_lock_gate *shared, uint64_t byte,
                         const struct deadline *deadline)
 {
-    for (;;) {
+    int rc = try_byte(lockfile, byte);
+
+    while (rc == EAGAIN && !deadline_over(deadline)) {
         uint32_t wake = atomic_load_explicit(&shared->wake, memory_order_acquire);
-        int rc;
 
         atomic_store_explicit(&shared->wanted_ns, kvi_os->monotonic_ns(), memory_order_seq_cst);
         rc = try_byte(lockfile, byte);
-        if (rc != EAGAIN || deadline_over(deadline))
-            return rc;
+        if (rc != EAGAIN)
+            break;
         (void)kvi_os->futex_wait((uint32_t *)&shared->wake, wake, ASK_MS);
+        rc = try_byte(lockfile, byte);
     }
+    return rc;
 }
 
-/* Gets in line behind those of other processes, then waits for the holder. The stamp is taken back in the end;
- * others who wait renew it soon. */
+/* Gets in line behind those of other processes, then waits for the holder. */
 static int wait_for_byte(struct kvi_lockfile *lockfile, enum kvi_lock_gate_name name,
                          const struct deadline *deadline)
 {
@@ -252,7 +261,6 @@ static int wait_for_byte(struct kvi_lockfile *lockfile, enum kvi_lock_gate_name 
         return rc;
     rc = ask_for_byte(lockfile, shared, KVI_LOCK_GATE_HELD(name), deadline);
     kvi_unlock_byte(lockfile, KVI_LOCK_GATE_NEXT(name));
-    atomic_store_explicit(&shared->wanted_ns, 0, memory_order_relaxed);
     return rc;
 }
 
@@ -319,7 +327,7 @@ static void gate_unlock(struct kvi_lockfile *lockfile, enum kvi_lock_gate_name n
     if (!lockfile->without_file) {
         shared = &lockfile->head->gates[name];
         kvi_unlock_byte(lockfile, KVI_LOCK_GATE_HELD(name));
-        if (atomic_load_explicit(&shared->wanted_ns, memory_order_seq_cst)) {
+        if (gate_wanted(shared)) {
             atomic_fetch_add_explicit(&shared->wake, 1, memory_order_release);
             (void)kvi_os->futex_wake((uint32_t *)&shared->wake, INT_MAX);
         }
