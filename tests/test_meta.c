@@ -164,7 +164,7 @@ START_TEST(fields_that_no_writer_writes_are_refused)
     REFUSED(meta.snap.pgno = 16);
     REFUSED(meta.snap.pgno = 1000);
     REFUSED(meta.snap.tag = 0);
-    REFUSED(meta.base = 0);
+    REFUSED(meta.txnid = meta.base = 0);
     REFUSED(meta.base = 78);
     REFUSED(meta.page_end = 16);
     REFUSED(meta.page_end = 0);

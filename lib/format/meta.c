@@ -65,7 +65,8 @@ static bool all_zero(const uint8_t *p, size_t size_bytes)
     return any == 0;
 }
 
-/* Whether the fields could have been written: a snapshot page that exists, no base after itself. */
+/* Whether the fields could have been written: a snapshot page that exists, no base after itself. Base 0 is
+ * recovery's. */
 static bool fields_plausible(const struct kvi_meta *meta)
 {
     struct kvi_geometry g;
@@ -78,7 +79,7 @@ static bool fields_plausible(const struct kvi_meta *meta)
         return false;
     if (meta->snap.pgno >= meta->page_end || meta->snap.tag == 0)
         return false;
-    return meta->base != 0 && meta->base <= meta->txnid;
+    return meta->txnid != 0 && meta->base <= meta->txnid;
 }
 
 enum kvi_meta_state kvi_meta_decode(const uint8_t slot[KVI_META_BYTES], struct kvi_meta *meta_out)

@@ -24,7 +24,8 @@ struct kvi_meta {
     uint8_t file_id[16];
     uint64_t txnid;      /* of the snapshot */
     struct kvi_ref snap; /* its snapshot page */
-    uint64_t base;       /* txnid of the durable snapshot in the other slot; == txnid: sealed */
+    uint64_t base;       /* txnid of the durable snapshot in the other slot; == txnid: sealed; 0: sealed by
+                          * a recovery */
     uint64_t page_end;   /* of the snapshot */
     uint64_t checksum;   /* as stored; set by encode and decode */
 };
@@ -45,7 +46,7 @@ enum kvi_meta_state kvi_meta_decode(const uint8_t slot[KVI_META_BYTES], struct k
 
 static inline bool kvi_meta_sealed(const struct kvi_meta *meta)
 {
-    return meta->base == meta->txnid;
+    return meta->base == meta->txnid || meta->base == 0;
 }
 
 #endif

@@ -101,7 +101,7 @@ int kvi_txn_commit_write(struct kv_txn *txn)
     free(snap_page);
     if (rc)
         return rc;
-    if (env->flags & KV_NOLOCK)
+    if ((env->flags & KV_NOLOCK) || kvi_durable_first(env))
         txn->durability = KV_DURABLE;
     commit_name(txn, word);
     kvi_tables_published(txn);

@@ -148,7 +148,7 @@ int kvi_copy_compact(struct kv_txn *txn, const struct kv_copy_options *options, 
         return rc;
     rc = compact_fill(txn, options, env);
     if (!rc)
-        rc = kvi_env_cut(env, true);
+        rc = kvi_durable_last(env);
     closed = kvi_env_close(env);
     return rc ? rc : closed;
 }

@@ -53,8 +53,18 @@ void kvi_live_release(struct kvi_live *live);
 /* ---- durable.c ---- */
 
 /* After a commit's pages and snapshot page were handed to the kernel: makes `word` (or a newer committed one)
- * durable and visible. Takes the flush lock. On a failed flush poisons and returns KV_EUNKNOWN. 0: durable. */
+ * durable and visible. Takes the flush lock; the writer lock is held by the caller. On a failed flush poisons
+ * and returns KV_EUNKNOWN. 0: durable. */
 KVI_MUST_CHECK int kvi_durable_point(struct kv_env *env, uint64_t word);
+
+/* For kv_env_sync: the same for the newest committed snapshot, without the writer lock (which it takes only
+ * where a dead flusher left an announcement: KV_ETIMEOUT if it is not free for long). */
+KVI_MUST_CHECK int kvi_durable_sync(struct kv_env *env);
+
+/* Whether a commit now must be durable in every mode: the first one after a clean open, a recovery or the end
+ * of poison, so that no txnid that anybody saw can be given out again (docs/DURABILITY.md section 4). Writer
+ * lock held, before the snapshot is named. */
+bool kvi_durable_first(const struct kv_env *env);
 
 /* KV_EPOISONED, or 0. Then, with the writer lock held, ends poison by going back to the durable snapshot
  * (make_true) if that is possible now. */

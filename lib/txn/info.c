@@ -13,16 +13,9 @@
 
 int kvi_env_sync(struct kv_env *env)
 {
-    uint64_t committed;
-    int rc;
-
     if (env->flags & (KV_READONLY | KV_NOLOCK)) /* nothing of ours is unflushed */
         return 0;
-    if (atomic_load(&env->shared->poison))
-        return kvi_error(KV_EPOISONED, "%s: an earlier flush failed", env->path);
-    committed = atomic_load(&env->shared->committed);
-    rc = committed == atomic_load(&env->shared->durable) ? 0 : kvi_durable_point(env, committed);
-    return rc;
+    return kvi_durable_sync(env);
 }
 
 /* The txnid in the page that a word names; 0 when it names none or is being replaced. */
