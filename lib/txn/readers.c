@@ -168,7 +168,7 @@ int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead, kvi_reader_f
         struct kvi_reader_slot *slot = kvi_table_reader(lockfile, i);
         struct kvi_reader_info info = {0};
 
-        if (KVI_LIKELY(atomic_load_explicit(&slot->word, memory_order_relaxed) == 0))
+        if (KVI_LIKELY(atomic_load_explicit(&slot->word, memory_order_acquire) == 0))
             continue;
         look_at_slot(lockfile, &memo, slot, clear_dead, &info);
         if (info.word == 0)
