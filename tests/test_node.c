@@ -213,6 +213,22 @@ START_TEST(keys_outside_of_the_prefix_stand_before_or_behind_all)
 }
 END_TEST
 
+START_TEST(empty_key_may_have_no_data)
+{
+    struct kvi_key none = {NULL, 0};
+
+    ck_assert_int_eq(find(none), -1 - 0);
+    put(KEY("\0"), "1");
+    put(none, "0");
+    put(KEY("\0\0"), "2");
+    ck_assert_int_eq(find(none), 0);
+    kvi_node_init(&g, page, KVI_PAGE_BRANCH, 1, 5, 1);
+    ck_assert(kvi_branch_insert(&g, page, 0, none, (struct kvi_ref){100, 1}));
+    ck_assert(kvi_branch_insert(&g, page, 1, KEY("\0"), (struct kvi_ref){101, 1}));
+    ck_assert_int_eq(kvi_branch_find(&g, page, none), 0);
+}
+END_TEST
+
 /* ---- Insert ------------------------------------------------------------------------------------ */
 
 START_TEST(second_key_chooses_the_prefix_and_later_ones_shorten_it)
@@ -874,6 +890,7 @@ static Suite *suite(void)
     LEAF("search", keys_with_equal_heads_are_found_by_their_tails);
     LEAF("search", highest_head_ties_to_the_end);
     LEAF("search", keys_outside_of_the_prefix_stand_before_or_behind_all);
+    LEAF("search", empty_key_may_have_no_data);
     LEAF("insert", second_key_chooses_the_prefix_and_later_ones_shorten_it);
     LEAF("insert", shared_prefix_is_taken_up_to_255_bytes);
     LEAF("insert", insert_that_does_not_fit_changes_nothing);

@@ -240,7 +240,8 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
     memset(page + KVI_HEADER_BYTES + plan.prefix_bytes, 0,
            f.heads_at - KVI_HEADER_BYTES - plan.prefix_bytes);
     memset(page + f.slots_end, 0, f.cells_at - f.slots_end);
-    emit_cells(page, &f, type == KVI_PAGE_LEAF, items + from);
+    if (f.count)
+        emit_cells(page, &f, type == KVI_PAGE_LEAF, items + from);
     return true;
 }
 

@@ -120,7 +120,7 @@ static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *
                                    uint32_t first, struct kvi_key key, uint32_t head)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    const uint8_t *tail = key.data + f.prefix_bytes;
+    const uint8_t *tail = f.prefix_bytes ? key.data + f.prefix_bytes : key.data; /* may be NULL */
     size_t tail_bytes = key.size - f.prefix_bytes;
     uint32_t low = first;
     uint32_t high = tie_end(&f, page, first, f.count, head);
