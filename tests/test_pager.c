@@ -29,7 +29,7 @@ static void teardown(void)
 static void setup_tree(void)
 {
     setup();
-    tree_make(&tree, txn.pager, 4, 5);
+    tree_make(&tree, txn.pager, 6, 12); /* more pages than the smallest budget */
     txn_commit(&txn, &tree.root, TREE_DEPTH);
     txn_begin(&txn, &db, BUDGET);
 }
@@ -190,6 +190,33 @@ START_TEST(sealing_leaves_no_reference_without_a_tag)
 }
 END_TEST
 
+START_TEST(a_page_changed_after_it_was_sealed_is_sealed_anew)
+{
+    struct source from;
+
+    ck_ok(tree_set_value(&tree, txn.pager, 3, 77));
+    for (unsigned i = 0; i < 2; i++) {
+        struct kvi_ref root = tree.root;
+
+        ck_ok(kvi_pager_seal(txn.pager, &root, TREE_DEPTH));
+        if (i == 0) {
+            uint8_t *page;
+            struct kvi_ref changed = tree.root;
+
+            ck_ok(kvi_pager_touch(txn.pager, &changed, KVI_PAGE_BRANCH, 2, &page));
+            page[KVI_HEADER_FLAGS] ^= 1;
+        } else {
+            tree.root = root;
+        }
+    }
+    ck_ok(kvi_pager_write(txn.pager, NULL, 0));
+    from = (struct source){.view = *kvi_pager_view(txn.pager)};
+    db_remap(&db);
+    tree_check(&tree, &from);
+    txn_end(&txn);
+}
+END_TEST
+
 START_TEST(a_clean_root_is_left_alone)
 {
     struct kvi_ref root = tree.root;
@@ -263,30 +290,75 @@ START_TEST(runs_of_every_size_survive_a_commit)
 }
 END_TEST
 
-START_TEST(a_large_value_is_written_at_once_and_padded_with_zeros)
+/* That the file has the run as it should, zeros to the end of its last page. */
+static void check_run_in_file(const struct kvi_overflow_ref *run)
 {
-    const uint32_t size_bytes = 70000;
-    struct kvi_overflow_ref run = {{0, 0}, size_bytes};
-    uint64_t pages = kvi_run_pages(&db.g, size_bytes);
-    uint8_t *bytes = malloc(pages << db.g.page_shift);
+    uint64_t size_bytes = kvi_run_pages(&db.g, run->size_bytes) << db.g.page_shift;
+    uint8_t *bytes = malloc(size_bytes);
     size_t got = 0;
 
-    memset(bytes, 0xee, pages << db.g.page_shift);
-    for (uint64_t i = db.base.snap.page_end; i < 200; i++) /* no zeros by chance */
-        db_put_page(&db, i, bytes);
+    ck_ok(kvi_os_real.read_at(db.fd, bytes, size_bytes, run->ref.pgno << db.g.page_shift, &got));
+    ck_assert_uint_eq(got, size_bytes);
+    ck_assert(kvi_page_sound(&db.g, bytes));
+    ck_assert_uint_eq(kvi_page_tag(bytes), run->ref.tag);
+    for (size_t i = KVI_HEADER_BYTES + run->size_bytes; i < got; i++)
+        ck_assert_uint_eq(bytes[i], 0);
+    free(bytes);
+}
+
+/* No zeros by chance. */
+static void stain_free_pages(void)
+{
+    uint8_t page[4096];
+
+    memset(page, 0xee, sizeof(page));
+    for (uint64_t i = db.base.snap.page_end; i < 200; i++)
+        db_put_page(&db, i, page);
+    for (int i = 0; i < 50; i++) {
+        uint8_t *large = malloc(20000);
+
+        memset(large, 0xee, 20000);
+        free(large);
+    }
+}
+
+START_TEST(a_large_value_is_written_at_once_and_padded_with_zeros)
+{
+    struct kvi_overflow_ref run = {{0, 0}, 70000};
+
+    stain_free_pages();
     ck_ok(make_run(txn.pager, &run, 5, false));
     ck_assert_uint_ne(run.ref.tag, 0);
     ck_assert_uint_eq(kvi_pager_dirty_count(txn.pager), 0);
-    ck_assert_uint_eq(kvi_pager_written(txn.pager), pages);
-    ck_ok(kvi_os_real.read_at(db.fd, bytes, pages << db.g.page_shift,
-                              run.ref.pgno << db.g.page_shift, &got));
-    ck_assert_uint_eq(got, pages << db.g.page_shift);
-    ck_assert(kvi_page_sound(&db.g, bytes));
-    ck_assert_uint_eq(kvi_page_tag(bytes), run.ref.tag);
-    for (size_t i = KVI_HEADER_BYTES + size_bytes; i < got; i++)
-        ck_assert_uint_eq(bytes[i], 0);
-    free(bytes);
-    ck_ok(kvi_pager_free_run(txn.pager, run.ref, size_bytes));
+    ck_assert_uint_eq(kvi_pager_written(txn.pager), kvi_run_pages(&db.g, run.size_bytes));
+    check_run_in_file(&run);
+    ck_ok(kvi_pager_free_run(txn.pager, run.ref, run.size_bytes));
+    txn_end(&txn);
+}
+END_TEST
+
+START_TEST(a_smaller_value_is_padded_with_zeros_when_it_is_written)
+{
+    static const uint32_t sizes[] = {3000, 9000, 14000, 4064, 4065};
+    struct source from;
+
+    stain_free_pages();
+    for (unsigned n = 0; n < 5; n++)
+        ck_ok(tree_set_run(&tree, txn.pager, n, sizes[n], n, n == 2));
+    ck_ok(kvi_pager_seal(txn.pager, &tree.root, TREE_DEPTH));
+    ck_ok(kvi_pager_write(txn.pager, NULL, 0));
+    from = (struct source){.view = *kvi_pager_view(txn.pager)};
+    for (unsigned n = 0; n < 5; n++) {
+        struct kvi_branch_cell cell;
+        struct kvi_overflow_ref run;
+        const uint8_t *branch = source_page(&from, tree.root, 2);
+
+        ck_assert(kvi_branch_cell_at(&db.g, branch, 0, &cell));
+        branch = source_page(&from, cell.ref, 1);
+        ck_assert(kvi_branch_cell_at(&db.g, branch, n, &cell));
+        run = run_of(&db.g, source_page(&from, cell.ref, 0));
+        check_run_in_file(&run);
+    }
     txn_end(&txn);
 }
 END_TEST
@@ -515,6 +587,26 @@ START_TEST(a_child_never_changes_its_parents_pages)
 }
 END_TEST
 
+START_TEST(a_page_with_a_run_of_the_parent_is_not_spilled_by_the_child)
+{
+    struct kvi_pager *child;
+
+    for (unsigned n = 0; n < tree_count(&tree); n++)
+        ck_ok(tree_set_run(&tree, txn.pager, n, 3000, n, false));
+    child = open_child(txn.pager, 0);
+    for (unsigned n = 0; n < tree_count(&tree); n++)
+        ck_ok(tree_set_value(&tree, child, n, 800 + n));
+    ck_ok(kvi_pager_spill(child));
+    ck_assert_uint_ge(kvi_pager_dirty_count(child), tree_count(&tree));
+    tree_check_pager(&tree, child);
+    ck_ok(kvi_pager_merge(child));
+    ck_ok(kvi_pager_spill(txn.pager));
+    ck_assert_uint_lt(kvi_pager_dirty_count(txn.pager), tree_count(&tree));
+    txn_commit(&txn, &tree.root, TREE_DEPTH);
+    tree_check_snapshot(&tree, &db, &db.base);
+}
+END_TEST
+
 START_TEST(three_levels_merge_into_one)
 {
     struct kvi_pager *level[4] = {txn.pager};
@@ -680,6 +772,48 @@ START_TEST(random_txns_agree_with_a_model)
 }
 END_TEST
 
+/* ---- Writing ---- */
+
+/* Sealed leaves of their own, and neighbours: one stretch, however they come. */
+START_TEST(neighbours_are_written_in_one_call)
+{
+    const unsigned count = _i ? 500 : 200; /* differing in two bytes, in one */
+    struct kvi_space_page *extra = calloc(count, sizeof(*extra));
+    const uint64_t first = 256;
+    struct rng rng;
+
+    rng_seed(&rng, "neighbours", 5);
+    ck_ok(db_grow(&db, first + count));
+    for (unsigned i = 0; i < count; i++) {
+        extra[i].pgno = first + i;
+        extra[i].image = malloc(4096);
+        make_leaf(txn.pager, extra[i].image, (struct kvi_ref){first + i, 0}, i);
+        kvi_page_seal(&db.g, extra[i].image);
+    }
+    for (unsigned i = count - 1; i > 0; i--) {
+        unsigned j = (unsigned)rng_below(&rng, i + 1);
+        struct kvi_space_page swap = extra[i];
+
+        extra[i] = extra[j];
+        extra[j] = swap;
+    }
+    fault_install();
+    fault_arm(FAULT_WRITEV, 0, 0);
+    ck_ok(kvi_pager_write(txn.pager, extra, count));
+    ck_assert_uint_eq(fault_count(FAULT_WRITEV), 1);
+    fault_remove();
+    ck_assert_uint_eq(kvi_pager_written(txn.pager), count);
+    for (unsigned i = 0; i < count; i++) {
+        const uint8_t *page = db.map.base + (extra[i].pgno << 12);
+
+        ck_assert(memcmp(page, extra[i].image, 4096) == 0);
+        free(extra[i].image);
+    }
+    free(extra);
+    txn_end(&txn);
+}
+END_TEST
+
 /* ---- Failures ---- */
 
 /* Writes of all kinds: direct runs, spills, commit. */
@@ -761,11 +895,13 @@ static Suite *suite(void)
     ADD("touch", a_second_free_of_a_page_is_damage);
     ADD("touch", a_changed_page_in_no_tree_stops_the_commit);
     ADD("seal", sealing_leaves_no_reference_without_a_tag);
+    ADD("seal", a_page_changed_after_it_was_sealed_is_sealed_anew);
     ADD("seal", a_clean_root_is_left_alone);
     ADD("seal", sealing_checks_depth_and_level);
     ADD("seal", a_child_without_tag_and_image_is_damage_when_sealing_or_spilling);
     ADD("seal", a_cell_out_of_bounds_is_damage_when_sealing);
     ADD("run", a_large_value_is_written_at_once_and_padded_with_zeros);
+    ADD("run", a_smaller_value_is_padded_with_zeros_when_it_is_written);
     ADD("run", a_run_is_freed_only_with_its_own_size);
     ADD("run", reserved_space_is_zero_until_it_is_filled);
     harness_add_loop(s, "run", runs_of_every_size_survive_a_commit, 0, 2);
@@ -776,11 +912,13 @@ static Suite *suite(void)
     ADD_EMPTY("spill", runs_below_a_root_leaf_are_spilled);
     ADD("nested", an_aborted_child_leaves_no_trace);
     ADD("nested", a_child_never_changes_its_parents_pages);
+    ADD("nested", a_page_with_a_run_of_the_parent_is_not_spilled_by_the_child);
     ADD("nested", three_levels_merge_into_one);
     ADD("nested", a_page_freed_twice_by_a_child_breaks_the_parent);
     ADD("model", an_abort_leaves_the_base_as_it_was);
     harness_add_loop(s, "model", random_txns_agree_with_a_model, 0, 4);
-    ADD("failure", a_failed_write_is_returned_and_leaves_the_base);
+    ADD("write", a_failed_write_is_returned_and_leaves_the_base);
+    harness_add_loop(s, "write", neighbours_are_written_in_one_call, 0, 2);
     ADD("failure", after_a_failed_spill_the_txn_can_only_end);
     return s;
 }

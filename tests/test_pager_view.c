@@ -313,6 +313,9 @@ START_TEST(a_page_past_the_reservation_is_a_limit_and_no_damage)
     ck_assert_ptr_null(page);
     ck_assert_ptr_nonnull(strstr(kvi_error_text(), "address space"));
     ck_rc(read_run((struct kvi_ref){LEAF_PGNO - 1, 1}, RUN_BYTES), KV_ESIZELIMIT);
+    view.page_end = KVI_PGNO_MAX;
+    ref.pgno = KVI_PGNO_MAX - 1; /* neither page nor note are memory */
+    ck_rc(kvi_view_page(&view, ref, KVI_PAGE_LEAF, 0, &page), KV_ESIZELIMIT);
     kvi_map_close(&map);
 }
 END_TEST
