@@ -183,7 +183,6 @@ static void run_record(struct run *run)
     ck_ok(kv_env_close(run->env));
     recorder_mark(run->commits);
     fault_record(false);
-    fault_remove();
 }
 
 /* ---- States ---- */
@@ -326,7 +325,7 @@ static void crash(const struct plan *plan, uint64_t seed)
     rng_init(&rng, seed + 1);
     run_record(&run);
     run_states(&run, &rng);
-    recorder_reset();
+    fault_remove();
     free(run.value);
 }
 

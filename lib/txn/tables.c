@@ -67,10 +67,12 @@ static int entry_add(struct kv_txn *txn, kv_table handle, char *name,
         return ENOMEM;
     entry->handle = handle;
     entry->name = name;
-    if (txn->write)
+    if (txn->write) {
         kvi_tree_init_write(&entry->tree, record, txn->pager);
-    else
+        kvi_tree_join(&entry->tree, &txn->main.tree);
+    } else {
         kvi_tree_init_read(&entry->tree, record, &txn->view);
+    }
     entry->next = txn->entries;
     txn->entries = entry;
     txn->tables[index] = entry;
