@@ -26,10 +26,27 @@ struct arena {
 
 static struct arena arena;
 
+/* Pins what was the newest some time ago, as a thread does that was put aside after it had looked. */
+static uint64_t pin_late(struct user *u, struct kvi_reader_slot *slot, unsigned pause)
+{
+    for (;;) {
+        uint64_t word = atomic_load(&kvi_lockfile_shared(u->l)->visible);
+
+        if (pause % 64 == 1)
+            kvi_os->sleep_us(1);
+        for (volatile unsigned i = 0; i < pause; i++)
+            continue;
+        if (kvi_reader_pin_word(u->l, slot, word))
+            return word;
+        pause /= 2;
+    }
+}
+
 /* As a read txn: whatever is pinned stays what it was. */
 static void *read_pages(void *arg)
 {
     struct user *u = arg;
+    unsigned round = 0;
 
     while (!atomic_load(&arena.over)) {
         struct kvi_reader_slot *slots[3];
@@ -38,7 +55,7 @@ static void *read_pages(void *arg)
         for (int i = 0; i < 3; i++) {
             if (kvi_reader_claim(u->l, &slots[i]))
                 return (void *)1;
-            words[i] = kvi_reader_pin(u->l, slots[i]);
+            words[i] = i ? kvi_reader_pin(u->l, slots[i]) : pin_late(u, slots[i], round++ % 2000);
             if (arena.pages[words[i] % WORDS] != words[i])
                 atomic_fetch_add(&arena.wrong, 1);
         }
@@ -52,29 +69,54 @@ static void *read_pages(void *arg)
     return NULL;
 }
 
-static int note_oldest(void *context, const struct kvi_reader_info *info)
-{
-    uint64_t *oldest = context;
+#define PINS (THREADS * 3)
 
-    if (info->word < *oldest)
-        *oldest = info->word;
+struct pinned {
+    unsigned count;
+    uint64_t words[PINS];
+};
+
+static int note_pin(void *context, const struct kvi_reader_info *info)
+{
+    struct pinned *pinned = context;
+
+    if (pinned->count == PINS)
+        return KV_ECORRUPT;
+    pinned->words[pinned->count++] = info->word;
     return 0;
 }
 
-/* Publishes word after word and wipes what nobody pins: the oldest pin is all that counts here. */
+static bool is_pinned(const struct pinned *pinned, uint64_t word)
+{
+    for (unsigned i = 0; i < pinned->count; i++)
+        if (pinned->words[i] == word)
+            return true;
+    return false;
+}
+
+/* Publishes word after word and wipes those before it that nobody pins. */
 static void write_pages(struct user *u, uint64_t words)
 {
-    uint64_t wiped = 1;
+    uint64_t kept[PINS + 1] = {1};
+    unsigned count = 1;
 
     for (uint64_t word = 2; word < words; word++) {
-        uint64_t oldest = word;
+        struct pinned pinned = {0};
+        unsigned left = 0;
 
         arena.pages[word] = (uint32_t)word;
         atomic_store(&kvi_lockfile_shared(u->l)->visible, word);
         atomic_thread_fence(memory_order_seq_cst);
-        ck_ok(kvi_reader_scan(u->l, true, note_oldest, &oldest));
-        for (; wiped < oldest; wiped++)
-            arena.pages[wiped] = 0;
+        ck_ok(kvi_reader_scan(u->l, true, note_pin, &pinned));
+        for (unsigned i = 0; i < count; i++) {
+            if (is_pinned(&pinned, kept[i]))
+                kept[left++] = kept[i];
+            else
+                arena.pages[kept[i]] = 0;
+        }
+        ck_assert_uint_le(left, PINS);
+        kept[left] = word;
+        count = left + 1;
     }
 }
 
