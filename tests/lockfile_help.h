@@ -20,7 +20,7 @@
 #include "harness.h"
 #include "kv.h"
 #include "os/os.h"
-#include "txn/lockfile.h"
+#include "txn/lockfile_impl.h"
 
 /* One open of a database's lock file, with the data descriptor that goes with it. */
 struct user {
@@ -111,6 +111,17 @@ static inline bool user_close(struct user *user)
     close(user->fd);
     user->l = NULL;
     return last;
+}
+
+/* Nobody holds any of the locks. */
+static inline void all_is_free(struct user *u)
+{
+    ck_ok(kvi_lockfile_lock_writer(u->l, 0));
+    ck_ok(kvi_lockfile_lock_flush(u->l, 0));
+    ck_ok(kvi_lock_byte(u->l, KVI_LOCK_GROWING, 0));
+    kvi_unlock_byte(u->l, KVI_LOCK_GROWING);
+    kvi_lockfile_unlock_flush(u->l);
+    kvi_lockfile_unlock_writer(u->l);
 }
 
 /* ---- Other processes ------------------------------------------------------------------------- */

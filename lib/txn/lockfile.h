@@ -25,14 +25,14 @@
 struct kvi_lockfile;
 
 struct kvi_lockfile_options {
-    const char *path;        /* of the lock file; NULL: private (no lock file) */
-    const char *data_path;   /* for texts, and checked to name the open inode */
-    int data_fd;             /* open data file, read-write unless read_only */
-    uint8_t file_id[16];     /* of the data file */
-    bool exclusive;          /* refuse, and be refused by, other envs */
-    bool read_only;          /* env opened read-only (the lock file is still written) */
-    uint32_t mode;           /* permission bits of a new lock file */
-    uint32_t max_readers;    /* 0: no limit */
+    const char *path;      /* of the lock file; NULL: private (no lock file) */
+    const char *data_path; /* for texts, and checked to name the open inode */
+    int data_fd;           /* open data file, read-write unless read_only */
+    uint8_t file_id[16];   /* of the data file */
+    bool exclusive;        /* refuse, and be refused by, other envs */
+    bool read_only;        /* env opened read-only (the lock file is still written) */
+    uint32_t mode;         /* permission bits of a new lock file */
+    uint32_t max_readers;  /* 0: no limit */
 };
 
 /* Opens or makes the lock file, binds it to the data file (device, inode, file id, random epoch), takes a
@@ -40,8 +40,10 @@ struct kvi_lockfile_options {
  * *first_out: no other living user, the shared state must be rebuilt by recovery before kvi_lockfile_ready
  * (what it held is still readable, as a candidate for recovery; *boot_same_out tells whether it was
  * written in this boot by users of this data file and may be looked at, else it was zeroed).
- * KV_EBUSY: exclusive user, or bound to another data file with living users; KV_EUNSUPPORTED: file system
- * cannot be shared; errno of the system calls. Symbolic links are not followed at creation. */
+ * KV_EBUSY: exclusive user, or bound to another data file with living users, or these live by another lock file;
+ * KV_EUNSUPPORTED: file system cannot be shared; KV_ECORRUPT: in use and cut short; EAGAIN: the data path names
+ * another file by now, open that; errno of the system calls. The lock file is a plain file with one name, never
+ * a symbolic link. */
 KVI_MUST_CHECK int kvi_lockfile_open(const struct kvi_lockfile_options *options,
                                      struct kvi_lockfile **lockfile_out, bool *first_out,
                                      bool *boot_same_out);
@@ -50,14 +52,17 @@ KVI_MUST_CHECK int kvi_lockfile_open(const struct kvi_lockfile_options *options,
 void kvi_lockfile_ready(struct kvi_lockfile *lockfile);
 
 /* Closing. `leave` takes the opening lock (waits, timed) and tells whether this is the last living user, who
- * then seals, cuts and marks the lock file clean before kvi_lockfile_close. Close frees the slot, every lock
- * and the memory; in a forked child only memory. NULL is allowed. */
+ * then seals, cuts and marks the lock file clean (shared->ready = 0, as recovery does before it changes the state)
+ * before kvi_lockfile_close. KV_EBUSY: another is opening or closing and does not end; close then all the same.
+ * Close frees the slot, every lock and the memory; in a forked child only memory. The data descriptor must be
+ * open until then. NULL is allowed. */
 KVI_MUST_CHECK int kvi_lockfile_leave(struct kvi_lockfile *lockfile, bool *last_out);
 void kvi_lockfile_close(struct kvi_lockfile *lockfile);
 
 struct kvi_shared *kvi_lockfile_shared(struct kvi_lockfile *lockfile);
 
-/* True in a child of fork: one load. Every entry of the API asks. */
+/* True in a child of fork: one load. Every entry of the API asks, before it touches the shared state or a reader
+ * slot: a child does not have that mapping (with a private state it has its own copy). */
 bool kvi_lockfile_forked(const struct kvi_lockfile *lockfile);
 
 /* KV_EBUSY with a text when the lock file or data file was deleted, replaced or copied over while in use
@@ -89,16 +94,18 @@ uint64_t kvi_lockfile_users(struct kvi_lockfile *lockfile);
 struct kvi_reader_slot; /* one cache line: snapshot word, owner word, begin time, pid for display */
 
 /* Claims a free slot (clearing dead owners' on need, growing the table): lock-free, rarely a system call.
- * KV_EREADERS: the user's limit. The slot keeps no snapshot yet. A freed slot is remembered by the env (per-env
- * free list), so that begin and end of read txns cost tens of nanoseconds. */
-KVI_MUST_CHECK int kvi_reader_claim(struct kvi_lockfile *lockfile, struct kvi_reader_slot **slot_out);
+ * KV_EREADERS: the user's limit. The slot keeps no snapshot yet. A released slot is remembered by the thread, so
+ * that begin and end of read txns cost tens of nanoseconds; any thread may release. */
+KVI_MUST_CHECK int kvi_reader_claim(struct kvi_lockfile *lockfile,
+                                    struct kvi_reader_slot **slot_out);
 void kvi_reader_release(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot);
 
 /* Pins the newest visible snapshot: store, full fence, look that it is still the newest visible, else again.
  * Returns its word (0: the shared state names none: damage). No page may be touched before. */
 uint64_t kvi_reader_pin(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot);
 /* Pins just this word if it is the newest visible at the end; false else (nothing pinned). */
-bool kvi_reader_pin_word(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot, uint64_t word);
+bool kvi_reader_pin_word(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot,
+                         uint64_t word);
 void kvi_reader_unpin(struct kvi_reader_slot *slot);
 
 /* What a scan tells of a used slot. */
@@ -113,7 +120,7 @@ struct kvi_reader_info {
 /* All slots that pin a snapshot. The caller has fenced. Slots of dead owners are cleared (compare-and-swap of
  * the whole word) and not reported when clear_dead. fn's result other than 0 stops and is returned. */
 typedef int kvi_reader_fn(void *context, const struct kvi_reader_info *reader);
-KVI_MUST_CHECK int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead, kvi_reader_fn *fn,
-                                   void *context);
+KVI_MUST_CHECK int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead,
+                                   kvi_reader_fn *fn, void *context);
 
 #endif
