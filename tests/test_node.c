@@ -675,6 +675,30 @@ START_TEST(branch_gathered_has_whole_separators_and_its_parents_first_one)
 }
 END_TEST
 
+START_TEST(gather_of_overlapping_separators_keeps_to_its_scratch)
+{
+    struct kvi_item items[40];
+    unsigned count = 0, at;
+    uint8_t key[200], *scratch;
+
+    memset(key, 'k', sizeof(key));
+    put_child(KEY(""), 100);
+    for (unsigned i = 0; i < 20; i++) {
+        key[1] = (uint8_t)i;
+        put_child((struct kvi_key){key, i == 19 ? 200 : 3}, 101 + i);
+    }
+    ck_assert_uint_eq(prefix_bytes(), 1);
+    at = ((32 + 1 + 3) & ~3u) + 4 * 21;
+    for (unsigned i = 1; i < 20; i++) /* all slots name the longest cell */
+        memcpy(page + at + 2 * i, page + at + 2 * 20, 2);
+    ck_assert(kvi_node_frame_ok(&g, page));
+    scratch = malloc(kvi_gather_scratch_bytes(&g, page));
+    ck_assert_int_eq(kvi_node_gather(&g, page, KEY(""), items, &count, scratch), -1);
+    ck_assert_uint_eq(count, 0);
+    free(scratch);
+}
+END_TEST
+
 START_TEST(page_of_one_key_has_no_prefix)
 {
     struct kvi_item item = {0};
@@ -914,6 +938,7 @@ static Suite *suite(void)
     LEAF("emit", leaf_gathered_and_emitted_is_the_same_leaf);
     LEAF("emit", gather_appends_behind_what_is_there);
     BRANCH("emit branch", branch_gathered_has_whole_separators_and_its_parents_first_one);
+    BRANCH("emit branch", gather_of_overlapping_separators_keeps_to_its_scratch);
     LEAF("emit", page_of_one_key_has_no_prefix);
     LEAF("emit", emit_leaves_no_old_bytes_between_slots_and_cells);
     LEAF("emit", no_items_make_an_empty_leaf);

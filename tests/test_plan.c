@@ -175,6 +175,20 @@ START_TEST(large_cell_in_the_middle_may_need_three_pages)
 }
 END_TEST
 
+START_TEST(separator_that_fits_no_page_has_no_plan)
+{
+    static uint8_t long_key[5000];
+
+    for (unsigned i = 0; i < 6; i++)
+        add_item(8, 0, 0);
+    memset(long_key, 'z', sizeof(long_key));
+    items[5].key = long_key; /* from a damaged page; only its own page's first item could drop it */
+    items[5].key_bytes = sizeof(long_key);
+    ck_assert_uint_eq(split(KVI_PAGE_BRANCH, 1, KVI_PLAN_EVEN), 0);
+    ck_assert_uint_eq(split(KVI_PAGE_BRANCH, 1, KVI_PLAN_APPEND), 0);
+}
+END_TEST
+
 START_TEST(prefix_counts_when_branch_pages_are_filled)
 {
     for (unsigned i = 0; i < 150; i++)
@@ -383,6 +397,7 @@ static Suite *suite(void)
     PLAN("plan", fewer_items_make_fewer_pages);
     PLAN("plan", more_than_three_pages_of_cells_have_no_plan);
     PLAN("plan", large_cell_in_the_middle_may_need_three_pages);
+    PLAN("plan", separator_that_fits_no_page_has_no_plan);
     PLAN("plan", prefix_counts_when_branch_pages_are_filled);
     PLAN("plan", separator_that_breaks_a_full_branchs_prefix_fits_two_pages);
     PLAN("random", leaf_plans_take_as_few_pages_as_there_can_be);
