@@ -24,6 +24,15 @@ static void reseal(uint8_t *slot)
     kvi_le_store64(slot + 504, kvi_checksum(slot, 504));
 }
 
+static enum kvi_meta_state state_of(struct kvi_meta meta)
+{
+    struct kvi_meta back;
+    uint8_t slot[KVI_META_BYTES];
+
+    kvi_meta_encode(&meta, slot);
+    return kvi_meta_decode(slot, &back);
+}
+
 START_TEST(meta_comes_back_as_it_was_written)
 {
     struct kvi_meta meta = sample(), back;
@@ -50,6 +59,9 @@ START_TEST(meta_is_sealed_when_it_is_its_own_base)
     ck_assert(!kvi_meta_sealed(&meta));
     meta.base = meta.txnid;
     ck_assert(kvi_meta_sealed(&meta));
+    meta.base = 0; /* by a recovery */
+    ck_assert(kvi_meta_sealed(&meta));
+    ck_assert_int_eq(state_of(meta), KVI_META_OK);
 }
 END_TEST
 
@@ -137,15 +149,6 @@ START_TEST(bytes_that_must_be_zero_are_looked_at)
     }
 }
 END_TEST
-
-static enum kvi_meta_state state_of(struct kvi_meta meta)
-{
-    struct kvi_meta back;
-    uint8_t slot[KVI_META_BYTES];
-
-    kvi_meta_encode(&meta, slot);
-    return kvi_meta_decode(slot, &back);
-}
 
 START_TEST(fields_that_no_writer_writes_are_refused)
 {

@@ -24,10 +24,11 @@ struct kvi_meta {
     uint8_t file_id[16];
     uint64_t txnid;      /* of the snapshot */
     struct kvi_ref snap; /* its snapshot page */
-    uint64_t base;       /* txnid of the durable snapshot in the other slot; == txnid: sealed; 0: sealed by
+    uint64_t
+        base; /* txnid of the durable snapshot in the other slot; == txnid: sealed; 0: sealed by
                           * a recovery */
-    uint64_t page_end;   /* of the snapshot */
-    uint64_t checksum;   /* as stored; set by encode and decode */
+    uint64_t page_end; /* of the snapshot */
+    uint64_t checksum; /* as stored; set by encode and decode */
 };
 
 enum kvi_meta_state {
