@@ -19,6 +19,7 @@
 #include "format/meta.h"
 #include "format/node.h"
 #include "format/snap.h"
+#include "kv.h"
 
 #define GOLDEN_PATH "tests/data/golden-1.bin"
 #define PAGES 17
@@ -366,6 +367,28 @@ START_TEST(golden_file_is_read_back)
 }
 END_TEST
 
+START_TEST(golden_file_is_a_sound_database)
+{
+    const char *path = tmp_path("golden");
+    struct kv_val key = {6, (void *)"banana"}, value;
+    uint8_t expected[VALUE_BYTES], *golden = read_golden();
+    struct kv_env *env;
+    struct kv_txn *txn;
+
+    fill_value(expected);
+    file_write(path, golden, IMAGE_BYTES);
+    free(golden);
+    ck_ok(kv_env_open(path, NULL, &env));
+    ck_ok(kv_env_check(env, NULL));
+    ck_ok(kv_txn_begin(env, KV_READ, NULL, &txn));
+    ck_ok(kv_get(txn, KV_MAIN_TABLE, &key, &value));
+    ck_assert_uint_eq(value.size, VALUE_BYTES);
+    ck_assert_mem_eq(value.data, expected, VALUE_BYTES);
+    kv_txn_abort(txn);
+    ck_ok(kv_env_close(env));
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("format golden");
@@ -373,6 +396,7 @@ static Suite *suite(void)
     harness_add(s, "golden", golden_file_is_what_the_format_document_says);
     harness_add(s, "golden", golden_file_is_what_the_library_writes);
     harness_add(s, "golden", golden_file_is_read_back);
+    harness_add(s, "golden", golden_file_is_a_sound_database);
     return s;
 }
 
