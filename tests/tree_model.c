@@ -172,8 +172,7 @@ void model_expect(const struct model *model, uint32_t number, struct kvi_key key
     ck_assert_uint_eq(value->size_bytes, expected->size_bytes);
     bytes = malloc(expected->size_bytes + 1);
     model_fill(expected->seed, expected->size_bytes, bytes);
-    ck_assert(expected->size_bytes == 0 ||
-              memcmp(value->data, bytes, expected->size_bytes) == 0);
+    ck_assert(expected->size_bytes == 0 || memcmp(value->data, bytes, expected->size_bytes) == 0);
     free(bytes);
 }
 

@@ -36,8 +36,8 @@ struct ops {
     struct model model;
     struct rng rng;
     struct level levels[1 + TREE_DB_NEST_MAX];
-    uint8_t *bytes;      /* room for the largest value */
-    unsigned fullness;   /* percent: how full the random puts and deletes drive the tree */
+    uint8_t *bytes;    /* room for the largest value */
+    unsigned fullness; /* percent: how full the random puts and deletes drive the tree */
 };
 
 static struct level *level_of(struct ops *ops)
@@ -309,9 +309,8 @@ static uint32_t target_of(const struct ops *ops, const struct place *place, int 
                                  : place->where == AT    ? place->number + 1
                                                          : place->number);
     case KV_PREV:
-        return model_below(model, place->where == NOWHERE || place->where == END
-                                      ? model->count
-                                      : place->number);
+        return model_below(model, place->where == NOWHERE || place->where == END ? model->count
+                                                                                 : place->number);
     case KV_EXACT:
         return model->values[wanted].present ? wanted : MODEL_NONE;
     case KV_AT_LEAST:

@@ -94,7 +94,7 @@ struct kvi_group {
     uint8_t *images[KVI_PLAN_PAGES_MAX];
     struct kvi_item *items;
     unsigned count;
-    unsigned own;   /* item number of the page's slot 0 */
+    unsigned own; /* item number of the page's slot 0 */
 };
 
 /* Gathers the page at `index` of the path, alone or with a neighbour (which is made dirty). `pending` (may be

@@ -17,6 +17,10 @@
 #include "kv.h"
 #include "tree/value.h"
 
+#define LINE_BYTES 64u
+#define AHEAD_BYTES_MAX                                                                            \
+    512u /* asked for at one step: a leaf of few large records is not read in whole */
+
 /* ---- Open, close, lists ---- */
 
 int kvi_cursor_open(struct kvi_tree *tree, struct kvi_cursor **cursor_out)
@@ -72,14 +76,15 @@ void kvi_cursor_settle(struct kvi_cursor *cursor)
     cursor->leaf_count = kvi_header_count(cursor->leaf->page);
     cursor->state = KVI_CURSOR_AT;
     cursor->before = false;
+    cursor->ahead_bytes = 0;
 }
 
 static int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
 {
     const struct kvi_step *leaf = cursor->leaf;
 
-    if (KVI_UNLIKELY(!kvi_leaf_cell_at(kvi_tree_geometry(cursor->tree), leaf->page, leaf->slot,
-                                       cell_out)))
+    if (KVI_UNLIKELY(
+            !kvi_leaf_cell_at(kvi_tree_geometry(cursor->tree), leaf->page, leaf->slot, cell_out)))
         return kvi_tree_damaged(cursor->tree, kvi_header_pgno(leaf->page),
                                 "leaf page with a bad cell");
     return 0;
@@ -250,6 +255,35 @@ static int check_order(const struct kvi_tree *tree, const uint8_t *left, const u
     return rc;
 }
 
+/* At each step the part of the leaf ahead that lies as far in as this record in its own. */
+static inline void prefetch_ahead(const struct kvi_cursor *cursor)
+{
+    const uint8_t *from = cursor->ahead + (size_t)cursor->ahead_bytes * cursor->leaf->slot;
+
+    for (uint32_t at = 0; at < cursor->ahead_bytes; at += LINE_BYTES)
+        __builtin_prefetch(from + at);
+}
+
+/* A scan came to another leaf: finds the one after it, so that its lines can be asked for while the records of
+ * this one are read. Cells stand in no order, which is more than the processor foresees. */
+static void look_ahead(struct kvi_cursor *cursor)
+{
+    const struct kvi_view *view = cursor->tree->view;
+    const struct kvi_step *parent = cursor->leaf - 1;
+    struct kvi_branch_cell cell;
+
+    if (cursor->path.depth < 2 || parent->slot + 1 >= kvi_header_count(parent->page) ||
+        !kvi_branch_cell_at(kvi_tree_geometry(cursor->tree), parent->page, parent->slot + 1, &cell))
+        return;
+    if (cell.ref.tag == 0 || cell.ref.pgno >= view->page_end)
+        return;
+    cursor->ahead = view->map->base + (cell.ref.pgno << view->map->geometry.page_shift);
+    cursor->ahead_bytes = view->map->geometry.page_size / cursor->leaf_count;
+    if (cursor->ahead_bytes > AHEAD_BYTES_MAX)
+        cursor->ahead_bytes = AHEAD_BYTES_MAX;
+    prefetch_ahead(cursor);
+}
+
 /* To the leaf after (forward) or before. KV_ENOTFOUND leaves the cursor as it was, other failures without a
  * position. */
 static int step_leaf(struct kvi_cursor *cursor, bool forward)
@@ -265,6 +299,8 @@ static int step_leaf(struct kvi_cursor *cursor, bool forward)
         kvi_cursor_settle(cursor);
     else if (rc != KV_ENOTFOUND)
         cursor->state = KVI_CURSOR_NONE;
+    if (!rc && forward)
+        look_ahead(cursor);
     return rc;
 }
 
@@ -295,6 +331,7 @@ static inline int next(struct kvi_cursor *cursor)
     if (KVI_LIKELY(cursor->state == KVI_CURSOR_AT && !cursor->before &&
                    cursor->leaf->slot + 1 < cursor->leaf_count)) {
         cursor->leaf->slot++;
+        prefetch_ahead(cursor);
         return 0;
     }
     return next_slow(cursor);

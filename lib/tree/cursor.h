@@ -30,17 +30,19 @@ enum kvi_cursor_state { KVI_CURSOR_NONE, KVI_CURSOR_AT, KVI_CURSOR_PARKED, KVI_C
 
 struct kvi_cursor {
     struct kvi_tree *tree;
-    struct kvi_step *leaf;  /* AT: the path's last step */
-    unsigned leaf_count;    /* AT: slots of that leaf */
+    struct kvi_step *leaf; /* AT: the path's last step */
+    unsigned leaf_count;   /* AT: slots of that leaf */
+    uint32_t ahead_bytes;  /* of the leaf ahead, to be asked for at each step; 0: nothing */
+    const uint8_t *ahead;  /* the leaf that a forward scan comes to next; only ever prefetched */
     enum kvi_cursor_state state;
     bool before;
-    bool marked;            /* the record at it is being deleted (within one call) */
+    bool marked;             /* the record at it is being deleted (within one call) */
     enum kvi_cell_kind kind; /* PARKED: of the record noted */
     struct kvi_path path;
-    uint8_t *note;          /* PARKED: the key; kept for reuse in other states */
+    uint8_t *note; /* PARKED: the key; kept for reuse in other states */
     size_t note_bytes;
     size_t note_room;
-    struct kvi_cursor *next; /* tree->cursors */
+    struct kvi_cursor *next;  /* tree->cursors */
     struct kvi_cursor **link; /* the pointer that points here; NULL: not listed */
 };
 

@@ -16,8 +16,8 @@
 #include "tree/change.h"
 #include "tree/cursor.h"
 
-#define UNDERFULL_PART 4u         /* less than this part of a page in use: merge or even out */
-#define MERGED_FREE_PART 10u      /* a merged page keeps this part free */
+#define UNDERFULL_PART 4u    /* less than this part of a page in use: merge or even out */
+#define MERGED_FREE_PART 10u /* a merged page keeps this part free */
 
 static bool underfull(const struct kvi_geometry *g, const uint8_t *page)
 {
@@ -246,8 +246,7 @@ int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self)
     if (rc)
         return rc;
     leaf = kvi_path_leaf(change->path);
-    stays = change->path->depth > 1 ? !underfull(g, leaf->page)
-                                    : kvi_header_count(leaf->page) > 0;
+    stays = change->path->depth > 1 ? !underfull(g, leaf->page) : kvi_header_count(leaf->page) > 0;
     rc = move_cursors(change, self, marked, stays);
     if (rc || stays)
         return rc;

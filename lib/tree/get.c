@@ -14,6 +14,10 @@
 #include "tree/tree.h"
 #include "tree/value.h"
 
+/* Heads and offsets of a full 4 KiB branch of short separators, and of a leaf of records of a hundred bytes.
+ * Lines that are near cost next to nothing to ask for. */
+#define PREFETCH_BRANCH_LINES 16u
+#define PREFETCH_LEAF_LINES 4u
 #define PREFETCH_LINE_BYTES 64u
 
 void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *record,
@@ -84,7 +88,7 @@ static inline int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
         if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
             return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
         ref = cell.ref;
-        prefetch_page(view, ref, 3);
+        prefetch_page(view, ref, level > 1 ? PREFETCH_BRANCH_LINES : PREFETCH_LEAF_LINES);
     }
     return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
 }

@@ -122,8 +122,8 @@ static int enter_touch(struct kvi_tree *tree, struct kvi_path *path, unsigned in
 static int enter(struct kvi_tree *tree, struct kvi_path *path, unsigned index,
                  enum kvi_path_mode mode)
 {
-    int rc = mode == KVI_PATH_TOUCH ? enter_touch(tree, path, index)
-                                    : enter_read(tree, path, index);
+    int rc =
+        mode == KVI_PATH_TOUCH ? enter_touch(tree, path, index) : enter_read(tree, path, index);
 
     if (rc)
         return rc;
@@ -147,8 +147,8 @@ static int find_slot(const struct kvi_tree *tree, struct kvi_step *step, bool le
                      struct kvi_key key, bool *exact)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    int slot = leaf ? kvi_leaf_find(g, step->page, key, exact)
-                    : kvi_branch_find(g, step->page, key);
+    int slot =
+        leaf ? kvi_leaf_find(g, step->page, key, exact) : kvi_branch_find(g, step->page, key);
 
     if (KVI_UNLIKELY(slot < 0))
         return kvi_tree_damaged(tree, kvi_header_pgno(step->page), "tree page with a bad cell");
@@ -179,8 +179,7 @@ static int descend_edge(struct kvi_tree *tree, struct kvi_path *path, unsigned i
 
         if (rc)
             return rc;
-        path->steps[i].slot =
-            end == KVI_PATH_LAST ? kvi_header_count(path->steps[i].page) - 1 : 0;
+        path->steps[i].slot = end == KVI_PATH_LAST ? kvi_header_count(path->steps[i].page) - 1 : 0;
     }
     return 0;
 }

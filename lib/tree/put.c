@@ -17,8 +17,8 @@
 #include "tree/change.h"
 #include "tree/cursor.h"
 
-/* An ascending run inside the tree is believed from so many inserts in a row on. */
-#define TAIL_RUN_MIN 2u
+/* More inserts in a row than this, each right behind the one before, are an ascending run. */
+#define TAIL_RUN_MIN 8u
 
 static bool points_into(const uint8_t *page, uint32_t page_size, const uint8_t *data)
 {
@@ -88,35 +88,30 @@ static int insert_by_split(struct kvi_change *change, struct kvi_new_value *valu
 }
 
 /* Follows ascending runs, so that their leaves are left full. */
-static void note_tail(struct kvi_change *change)
+static void note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot)
 {
-    struct kvi_tree *tree = change->tree;
-    const struct kvi_step *leaf = kvi_path_leaf(change->path);
-    uint64_t pgno = kvi_header_pgno(leaf->page);
+    uint64_t pgno = kvi_header_pgno(leaf);
+    bool next = pgno == tree->tail_pgno && slot == tree->tail_slot + 1;
 
-    if (leaf->slot < kvi_header_count(leaf->page)) {
-        tree->tail_pgno = 0;
-        return;
-    }
-    tree->tail_run = tree->tail_pgno == pgno ? tree->tail_run + 1 : 1;
+    tree->tail_run = next ? tree->tail_run + 1 : 1;
     tree->tail_pgno = pgno;
+    tree->tail_slot = slot;
 }
 
-/* Whether an insert at the end of the leaf belongs to an ascending run: at the right edge of the tree, or by
- * what the last inserts did. */
+/* Whether the insert belongs to an ascending run: behind the last record of the tree, or by what the last
+ * inserts did. */
 static bool on_tail(const struct kvi_change *change)
 {
     const struct kvi_path *path = change->path;
+    unsigned last = path->depth - 1;
 
-    if (change->tree->tail_pgno == 0)
-        return false;
     if (change->tree->tail_run > TAIL_RUN_MIN)
         return true;
-    for (unsigned i = 0; i + 1 < path->depth; i++) {
+    for (unsigned i = 0; i < last; i++) {
         if (path->steps[i].slot + 1 < kvi_header_count(path->steps[i].page))
             return false;
     }
-    return true;
+    return path->steps[last].slot == kvi_header_count(path->steps[last].page);
 }
 
 /* Inserts at the path's slot, which is touched. */
@@ -130,7 +125,7 @@ static int insert(struct kvi_change *change, struct kvi_new_value *value, struct
 
     if (rc)
         return rc;
-    note_tail(change);
+    note_tail(tree, leaf->image, leaf->slot);
     place = kvi_leaf_insert(kvi_tree_geometry(tree), leaf->image, leaf->slot, change->key,
                             value->kind, value->payload_bytes);
     if (place) {
@@ -143,8 +138,8 @@ static int insert(struct kvi_change *change, struct kvi_new_value *value, struct
         rc = insert_by_split(change, value, put);
         if (rc)
             return rc;
-        if (change->append)
-            tree->tail_pgno = kvi_header_pgno(change->landed);
+        tree->tail_pgno = kvi_header_pgno(change->landed);
+        tree->tail_slot = change->landed_slot;
     }
     tree->record.entries++;
     tree->changed = true;
@@ -179,8 +174,8 @@ static int replace_by_split(struct kvi_change *change, struct kvi_new_value *val
     if (!kvi_node_remove(g, leaf->image, leaf->slot))
         return kvi_tree_damaged(change->tree, kvi_header_pgno(leaf->image),
                                 "leaf page with a bad cell");
-    place = kvi_leaf_insert(g, leaf->image, leaf->slot, change->key, value->kind,
-                            value->payload_bytes);
+    place =
+        kvi_leaf_insert(g, leaf->image, leaf->slot, change->key, value->kind, value->payload_bytes);
     if (!place)
         return insert_by_split(change, value, put);
     fill_payload(place, value, put);

@@ -4,7 +4,8 @@
  *
  * The policy is one pure function, choose_way. Pages stay fuller than by splitting alone:
  *
- *   ascending insert                         1 page  -> 2, the left one stays full
+ *   ascending insert at the page's end       1 page  -> 2, the left one stays full
+ *   ascending insert inside a leaf           1 page  -> 2, cut behind the new record: the next one is at an end
  *   a neighbour has room                     2 pages -> 2, evened out
  *   both neighbours are about full           2 pages -> 3, two thirds full each
  *   no neighbour (a root, an only child)     1 page  -> 2, half full each
@@ -26,24 +27,27 @@
 
 #define NO_NEIGHBOUR (-1)
 
+/* Whether the insert goes on an ascending run, and where in the page. */
+enum run { RUN_NONE, RUN_AT_END, RUN_INSIDE };
+
 struct way {
     enum kvi_side side;
     unsigned pages_min;
     enum kvi_plan_bias bias;
+    bool cut; /* behind the new record */
 };
 
 /* The policy. Free bytes of the neighbours, NO_NEIGHBOUR where there is none; bytes that must come in. */
-static struct way choose_way(uint32_t page_size, bool append, int64_t left_free, int64_t right_free,
-                             uint32_t need)
+static struct way choose_way(uint32_t page_size, enum run run, int64_t left_free,
+                             int64_t right_free, uint32_t need)
 {
     int64_t more = left_free > right_free ? left_free : right_free;
-    struct way way = {KVI_ALONE, 2, KVI_PLAN_EVEN};
+    struct way way = {KVI_ALONE, 2, KVI_PLAN_EVEN, false};
 
-    if (append) {
+    if (run == RUN_AT_END)
         way.bias = KVI_PLAN_APPEND;
-        return way;
-    }
-    if (more == NO_NEIGHBOUR)
+    way.cut = run == RUN_INSIDE;
+    if (run != RUN_NONE || more == NO_NEIGHBOUR)
         return way;
     way.side = more == right_free ? KVI_WITH_RIGHT : KVI_WITH_LEFT;
     if (more < (int64_t)need + page_size / LEND_PART)
@@ -91,16 +95,20 @@ static int find_way(struct kvi_change *change, unsigned index, const struct kvi_
 {
     unsigned level = kvi_path_level(change->path, index);
     bool at_end = pending->slot == kvi_header_count(change->path->steps[index].page);
-    bool append = change->append && at_end;
     int64_t left = NO_NEIGHBOUR, right = NO_NEIGHBOUR;
+    enum run run = RUN_NONE;
     int rc = 0;
 
-    if (index > 0 && !append) {
+    if (change->append && at_end)
+        run = RUN_AT_END;
+    else if (change->append && level == 0)
+        run = RUN_INSIDE;
+    if (index > 0 && run == RUN_NONE) {
         rc = neighbour_free(change, index, -1, &left);
         if (!rc)
             rc = neighbour_free(change, index, 1, &right);
     }
-    *way_out = choose_way(kvi_tree_geometry(change->tree)->page_size, append, left, right,
+    *way_out = choose_way(kvi_tree_geometry(change->tree)->page_size, run, left, right,
                           pending_bytes(level, pending));
     return rc;
 }
@@ -117,6 +125,26 @@ static void note_landing(struct kvi_change *change, const struct kvi_group *grou
     change->landed_slot = item - bounds[page];
 }
 
+/* Shares the items out: the bounds, and how many pages; 0: not in this way. `item` is the new one. */
+static unsigned plan_pages(const struct kvi_geometry *g, enum kvi_page_type type,
+                           const struct way *way, const struct kvi_group *group, unsigned item,
+                           unsigned *bounds)
+{
+    unsigned pages;
+
+    if (way->cut && item + 1 < group->count &&
+        kvi_items_bytes(g, type, group->items, 0, item + 1) <= g->page_size &&
+        kvi_items_bytes(g, type, group->items, item + 1, group->count) <= g->page_size) {
+        bounds[0] = 0;
+        bounds[1] = item + 1;
+        bounds[2] = group->count;
+        return 2;
+    }
+    pages = kvi_plan_split(g, type, group->items, group->count, way->pages_min, way->bias, bounds);
+    /* trying a branch anew by itself is worth it only if no page is added */
+    return way->pages_min == 1 && pages > 1 ? 0 : pages;
+}
+
 /* Gathers, plans and emits in one way. *done_out is false when the items cannot be shared out so. */
 static int spread_in_way(struct kvi_change *change, unsigned index, const struct way *way,
                          struct kvi_pending *pending, bool *done_out)
@@ -131,12 +159,9 @@ static int spread_in_way(struct kvi_change *change, unsigned index, const struct
     if (rc)
         return rc;
     item = group.own + pending->slot;
-    pages = kvi_plan_split(kvi_tree_geometry(change->tree), kvi_tree_type(level), group.items,
-                           group.count, way->pages_min, way->bias, bounds);
+    pages = plan_pages(kvi_tree_geometry(change->tree), kvi_tree_type(level), way, &group, item,
+                       bounds);
     if (pages == 0)
-        return 0;
-    /* trying a branch anew by itself is worth it only if no page is added */
-    if (way->pages_min == 1 && pages > 1)
         return 0;
     rc = kvi_group_emit(change, &group, bounds, pages, pending);
     if (!rc && level == 0)
@@ -148,8 +173,8 @@ static int spread_in_way(struct kvi_change *change, unsigned index, const struct
 /* Makes room at one level; *pending becomes what the parent must take. */
 static int spread(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
 {
-    static const struct way anew = {KVI_ALONE, 1, KVI_PLAN_EVEN};
-    static const struct way halves = {KVI_ALONE, 2, KVI_PLAN_EVEN};
+    static const struct way anew = {KVI_ALONE, 1, KVI_PLAN_EVEN, false};
+    static const struct way halves = {KVI_ALONE, 2, KVI_PLAN_EVEN, false};
     bool done = false;
     struct way way;
     int rc = 0;
@@ -205,8 +230,7 @@ bool kvi_branch_take(const struct kvi_geometry *g, uint8_t *image, struct kvi_pe
             return false;
         pending->count--;
         pending->slot++;
-        memmove(&pending->items[0], &pending->items[1],
-                pending->count * sizeof(pending->items[0]));
+        memmove(&pending->items[0], &pending->items[1], pending->count * sizeof(pending->items[0]));
     }
     return true;
 }

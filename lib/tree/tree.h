@@ -35,13 +35,14 @@ struct kvi_cursor;
 
 struct kvi_tree {
     struct kvi_table_record record;
-    const struct kvi_view *view;  /* read txn: its view; write txn: kvi_pager_view(pager) */
-    struct kvi_pager *pager;      /* NULL in read txns */
-    struct kvi_cursor *cursors;   /* head of the list of cursors open on this tree (write txns) */
-    struct kvi_tree *ring;        /* the trees of one txn, in a ring (kvi_tree_join); itself when alone */
-    uint64_t tail_pgno;           /* leaf at whose end the last insert went; 0: it went elsewhere */
-    unsigned tail_run;            /* how many in a row went there: an ascending run inside the tree */
-    bool changed;                 /* record differs from the one stored */
+    const struct kvi_view *view; /* read txn: its view; write txn: kvi_pager_view(pager) */
+    struct kvi_pager *pager;     /* NULL in read txns */
+    struct kvi_cursor *cursors;  /* head of the list of cursors open on this tree (write txns) */
+    struct kvi_tree *ring; /* the trees of one txn, in a ring (kvi_tree_join); itself when alone */
+    uint64_t tail_pgno;    /* leaf of the last insert, 0: something else came after it */
+    unsigned tail_slot;    /* its slot there */
+    unsigned tail_run;     /* inserts in a row, each right behind the one before it */
+    bool changed;          /* record differs from the one stored */
 };
 
 /* Neither allocates nor fails. The pointers stay the caller's. */
@@ -82,7 +83,8 @@ KVI_MUST_CHECK int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struc
                                 uint32_t flags);
 
 /* kind: what must be there (VALUE or TABLE); KV_EINCOMPATIBLE else. */
-KVI_MUST_CHECK int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key, enum kvi_cell_kind kind);
+KVI_MUST_CHECK int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key,
+                                   enum kvi_cell_kind kind);
 
 /* Frees every page of the tree; the record becomes empty (id, order, flags kept). Cursors lose their
  * position. */
@@ -124,8 +126,8 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree);
  * is returned; KVI_TREE_SKIP: do not descend below this page. In a damaged tree pages may be reached many
  * times: fn must skip those that it has seen. */
 #define KVI_TREE_SKIP (-1)
-typedef int kvi_tree_page_fn(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
-                             uint64_t pages, const uint8_t *page, const char *what);
+typedef int kvi_tree_page_fn(void *context, struct kvi_ref ref, enum kvi_page_type type,
+                             unsigned level, uint64_t pages, const uint8_t *page, const char *what);
 KVI_MUST_CHECK int kvi_tree_walk(struct kvi_tree *tree, kvi_tree_page_fn *fn, void *context);
 
 /* Proves the tree: order across pages and against separators, levels, T1, T2 and what kvi_node_check proves of

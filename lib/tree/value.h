@@ -20,8 +20,8 @@
 struct kvi_new_value {
     enum kvi_cell_kind kind;
     uint32_t payload_bytes;
-    const uint8_t *payload;      /* NULL: left to the caller of KV_RESERVE */
-    struct kvi_overflow_ref run; /* kind OVERFLOW: the run, already made */
+    const uint8_t *payload;                    /* NULL: left to the caller of KV_RESERVE */
+    struct kvi_overflow_ref run;               /* kind OVERFLOW: the run, already made */
     uint8_t run_bytes[KVI_OVERFLOW_REF_BYTES]; /* then the payload */
 };
 

@@ -38,9 +38,8 @@ static int tell_run(struct walk *walk, const struct kvi_leaf_cell *cell)
         rc = kvi_value_load(walk->tree, cell, &value);
     if (rc && rc != KV_ECORRUPT)
         return rc;
-    return walk->fn(walk->context, run.ref, KVI_PAGE_OVERFLOW, 0,
-                    kvi_run_pages(g, run.size_bytes), rc ? NULL : value.data - KVI_HEADER_BYTES,
-                    rc ? kvi_error_text() : NULL);
+    return walk->fn(walk->context, run.ref, KVI_PAGE_OVERFLOW, 0, kvi_run_pages(g, run.size_bytes),
+                    rc ? NULL : value.data - KVI_HEADER_BYTES, rc ? kvi_error_text() : NULL);
 }
 
 /* A page that was told as sound turns out to hold a bad cell. */
