@@ -258,10 +258,10 @@ static int check_order(const struct kvi_tree *tree, const uint8_t *left, const u
 /* At each step the part of the leaf ahead that lies as far in as this record in its own. */
 static inline void prefetch_ahead(const struct kvi_cursor *cursor)
 {
-    const uint8_t *from = cursor->ahead + (size_t)cursor->ahead_bytes * cursor->leaf->slot;
+    size_t from = (size_t)cursor->ahead_bytes * cursor->leaf->slot;
 
-    for (uint32_t at = 0; at < cursor->ahead_bytes; at += LINE_BYTES)
-        __builtin_prefetch(from + at);
+    for (uint32_t at = 0; at < cursor->ahead_bytes; at += LINE_BYTES) /* no bytes: ahead may be NULL */
+        __builtin_prefetch(cursor->ahead + from + at);
 }
 
 /* A scan came to another leaf: finds the one after it, so that its lines can be asked for while the records of
