@@ -30,7 +30,7 @@ check() {
     else
         failed=$((failed + 1))
         printf '  FAILED  %s\n' "$name"
-        tail -n "${LINT_LINES:-100}" "$build/$name.log" | sed 's/^/    /'
+        grep -vE '^  (CC|AR|LD) ' "$build/$name.log" | tail -n "${LINT_LINES:-100}" | sed 's/^/    /'
     fi
 }
 
@@ -63,12 +63,13 @@ header() {
 }
 
 warnings() {
-    "$make" --no-print-directory BUILD="$build/$1" CC="$1" WERROR=1 all tests benches
+    "$make" -k --no-print-directory BUILD="$build/$1" CC="$1" WERROR=1 all tests benches
 }
 
 # Only names of ours are global: others might clash with a user's.
 symbols() {
     local archive=$build/gcc/release/libkv.a library=$build/gcc/release/libkv.so bad
+    [ -f "$archive" ] && [ -f "$library" ] || return 1
     bad=$(nm -g --defined-only "$archive" | awk 'NF == 3 && $3 !~ /^kvi?_/ { print $3 }')
     bad=$bad$(nm -D --defined-only "$library" | awk '$2 != "A" && $3 !~ /^kv_/ { print $3 }')
     if [ -n "$bad" ]; then
