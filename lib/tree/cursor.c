@@ -260,7 +260,8 @@ static inline void prefetch_ahead(const struct kvi_cursor *cursor)
 {
     size_t from = (size_t)cursor->ahead_bytes * cursor->leaf->slot;
 
-    for (uint32_t at = 0; at < cursor->ahead_bytes; at += LINE_BYTES) /* no bytes: ahead may be NULL */
+    for (uint32_t at = 0; at < cursor->ahead_bytes;
+         at += LINE_BYTES) /* no bytes: ahead may be NULL */
         __builtin_prefetch(cursor->ahead + from + at);
 }
 
