@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* The walk and make_true with ordinary limits. */
+#include "test_recover_walk.h"
