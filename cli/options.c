@@ -98,6 +98,17 @@ static int take_number32(const char *option, const char *arg, bool units, uint32
     return status;
 }
 
+static int take_page_size(const char *arg, struct common *common)
+{
+    int status = take_number32("page-size", arg, true, &common->page_size);
+    uint32_t size = common->page_size;
+    if (status)
+        return status;
+    if (size < 4096 || size > 65536 || (size & (size - 1)))
+        return status_usage("--page-size: not a power of 2 from 4K to 64K");
+    return STATUS_DONE;
+}
+
 static int take_encoding(enum encoding encoding, struct common *common)
 {
     if (common->encoding != ENCODING_TEXT && common->encoding != encoding)
@@ -119,7 +130,7 @@ static int take_shared(int id, char *arg, struct common *common)
     case ID_TIMEOUT:
         return take_number32("timeout", arg, false, &common->timeout_ms);
     case ID_PAGE_SIZE:
-        return take_number32("page-size", arg, true, &common->page_size);
+        return take_page_size(arg, common);
     case ID_MAX_SIZE:
         return options_number("max-size", arg, true, UINT64_MAX, &common->max_size_bytes);
     default:

@@ -101,6 +101,7 @@ START_TEST(wrong_option_values_are_refused)
     expect(2, "", "$K dump a.kv --all --format tsv");
     expect(2, "", "$K dump a.kv --all --table t");
     expect(2, "", "$K put a.kv key value --page-size 4X");
+    expect(2, "", "$K put a.kv key value --page-size 5000");
     expect(2, "", "$K put a.kv --table 'a\\x00b' key value");
     expect(2, "", "$K drop a.kv");
     expect(2, "", "$K drop a.kv --main");
