@@ -4,6 +4,11 @@
  *
  * The space map hands pages out in file order, so a commit's pages are mostly a few long stretches. Sorting
  * is by radix over the bytes in which the page numbers differ: two or three passes.
+ *
+ * A call is kept to STRETCH_BYTES. Linux lays the page cache of a long write out in large folios, and a later
+ * write of one page in such a folio looks at all of its blocks: measured on ext4 and Linux 6.18, 1 M records
+ * overwritten at random in batches of 1000 took 4.5 us each with calls of up to 1024 pages and 3.1 us with
+ * calls of 4, while an ordered fill, which is where long stretches come from, grew from 0.15 to 0.17 us.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,7 +18,8 @@
 #include "os/os.h"
 #include "pager/inside.h"
 
-#define PARTS_MAX 1024 /* the kernel's IOV_MAX */
+#define STRETCH_BYTES (4 * KVI_PAGE_SIZE_MIN)
+#define PARTS_MAX (STRETCH_BYTES / KVI_PAGE_SIZE_MIN)
 
 static bool is_sorted(const struct kvi_write_item *items, size_t count)
 {
@@ -68,7 +74,8 @@ static int sort_items(struct kvi_write_item *items, size_t count)
     return 0;
 }
 
-/* Writes the longest stretch of neighbours that begins at items[0]; *taken_out: how many that were. */
+/* Writes the neighbours that begin with items[0], as many as go into one call; *taken_out: how many that were.
+ * A run goes as a whole. */
 static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_item *items,
                          size_t count, size_t *taken_out)
 {
@@ -77,12 +84,13 @@ static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_i
     uint64_t end = items[0].pgno;
     size_t n = 0;
 
-    while (n < count && n < PARTS_MAX && items[n].pgno == end) {
+    do {
         parts[n].iov_base = (void *)(uintptr_t)items[n].bytes;
         parts[n].iov_len = (size_t)items[n].pages << g->page_shift;
         end += items[n].pages;
         n++;
-    }
+    } while (n < count && items[n].pgno == end &&
+             (end - items[0].pgno + items[n].pages) << g->page_shift <= STRETCH_BYTES);
     *taken_out = n;
     return kvi_os->writev_at(pager->view.map->fd, parts, (int)n, items[0].pgno << g->page_shift);
 }
