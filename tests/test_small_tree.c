@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The random operations of test_tree_random against a library with shrunken limits: many small regions, runs
- * written at once from 16 KiB on. */
+/* The random operations of test_tree_random against a library with shrunken limits: many small
+ * regions, runs written at once from 16 KiB on. */
 #include "harness.h"
 #include "tree_ops.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/tree without cursors: records in and out, what a refused change leaves, how full pages are, the check. */
+/* lib/tree without cursors: records in and out, what a refused change leaves, how full pages are,
+ * the check. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A database without an env: file, mapping, space map and pager in their real form, one tree, one txn at a
- * time. For tests of lib/tree, which need neither locks nor readers.
+ * A database without an env: file, mapping, space map and pager in their real form, one tree, one
+ * txn at a time. For tests of lib/tree, which need neither locks nor readers.
  *
- * tree_db_begin .. tree_db_commit or tree_db_abort make a write txn with `tree`; tree_db_read gives a tree of
- * the last commit. tree_db_nest opens a nested txn over it, tree_db_unnest ends it. Failures of the layers below
- * fail the test.
+ * tree_db_begin .. tree_db_commit or tree_db_abort make a write txn with `tree`; tree_db_read gives
+ * a tree of the last commit. tree_db_nest opens a nested txn over it, tree_db_unnest ends it.
+ * Failures of the layers below fail the test.
  */
 #ifndef TREE_DB_H
 #define TREE_DB_H
@@ -60,8 +60,8 @@ void tree_db_check(struct kvi_tree *tree);
 /* Part of the leaves' bytes that is in use, 0 to 1. */
 double tree_db_fill(struct kvi_tree *tree);
 
-/* Claimed pages of the last commit that are the tree's must be what the map says: a leak or a double use fails
- * the test. Only between txns. */
+/* Claimed pages of the last commit that are the tree's must be what the map says: a leak or a
+ * double use fails the test. Only between txns. */
 void tree_db_check_claims(struct tree_db *db);
 
 #endif

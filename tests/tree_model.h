@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a tree should hold, kept beside it: a fixed set of keys in order, each with a value or none, and cursors
- * that stand at places between them.
+ * What a tree should hold, kept beside it: a fixed set of keys in order, each with a value or none,
+ * and cursors that stand at places between them.
  *
- * Keys are numbered in order, so that every question about neighbours is one about numbers. Values are made from
- * a seed, so that only the seed is kept.
+ * Keys are numbered in order, so that every question about neighbours is one about numbers. Values
+ * are made from a seed, so that only the seed is kept.
  */
 #ifndef TREE_MODEL_H
 #define TREE_MODEL_H

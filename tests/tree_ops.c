@@ -2,8 +2,8 @@
 /*
  * See tree_ops.h.
  *
- * A model cursor is a state and a key number. What a nested txn does to its parent's cursors shows only when they
- * are used again, so numbers are resolved then (resolve).
+ * A model cursor is a state and a key number. What a nested txn does to its parent's cursors shows
+ * only when they are used again, so numbers are resolved then (resolve).
  */
 #include "tree_ops.h"
 

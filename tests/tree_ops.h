@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random operations on a tree and its cursors, each compared with the model: for test_tree_random and, with
- * shrunken limits, test_small_tree.
+ * Random operations on a tree and its cursors, each compared with the model: for test_tree_random
+ * and, with shrunken limits, test_small_tree.
  */
 #ifndef TREE_OPS_H
 #define TREE_OPS_H

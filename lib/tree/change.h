@@ -2,14 +2,15 @@
 /*
  * One change of a tree: what put, split, delete and merge share while it runs.
  *
- * A change begins by parking the tree's cursors and ends by releasing its scratch memory and, when the
- * txn is over its budget, spilling. Spilling waits for the end because arguments may point into dirty pages;
- * a put with KV_RESERVE, which hands out a pointer into one, spills before and copies its key first.
+ * A change begins by parking the tree's cursors and ends by releasing its scratch memory and, when
+ * the txn is over its budget, spilling. Spilling waits for the end because arguments may point into
+ * dirty pages; a put with KV_RESERVE, which hands out a pointer into one, spills before and copies
+ * its key first.
  *
- * Pages grow and shrink by gather, plan, emit (rewrite.c): a *group* is one page, or two neighbours under one
- * parent, whose cells are taken out into items; they are shared out anew, and what the parent must then take
- * is left in a *pending* list. Scratch memory lives in an arena until the change ends, so that items may point
- * to copies of pages that were overwritten since.
+ * Pages grow and shrink by gather, plan, emit (rewrite.c): a *group* is one page, or two neighbours
+ * under one parent, whose cells are taken out into items; they are shared out anew, and what the
+ * parent must then take is left in a *pending* list. Scratch memory lives in an arena until the
+ * change ends, so that items may point to copies of pages that were overwritten since.
  *
  * Internal to tree/. One thread at a time.
  */
@@ -60,14 +61,14 @@ KVI_MUST_CHECK int kvi_change_begin(struct kvi_change *change, struct kvi_tree *
                                     struct kvi_path *path, struct kvi_cursor *self, uint32_t flags,
                                     struct kvi_key *key);
 
-/* Releases scratch; after success of a change without KV_RESERVE spills if need be, parking every cursor of
- * the txn. Returns rc, or what went wrong here. */
+/* Releases scratch; after success of a change without KV_RESERVE spills if need be, parking every
+ * cursor of the txn. Returns rc, or what went wrong here. */
 KVI_MUST_CHECK int kvi_change_end(struct kvi_change *change, uint32_t flags, int rc);
 
 /* ---- put.c ---- */
 
-/* Puts by key: change->path leads to the record afterwards, unless `rewritten`. KV_EEXIST: the path leads to
- * the record that is there. */
+/* Puts by key: change->path leads to the record afterwards, unless `rewritten`. KV_EEXIST: the path
+ * leads to the record that is there. */
 KVI_MUST_CHECK int kvi_put_key(struct kvi_change *change, struct kvi_key key,
                                struct kvi_tree_put *put, uint32_t flags);
 
@@ -97,13 +98,13 @@ struct kvi_group {
     unsigned own; /* item number of the page's slot 0 */
 };
 
-/* Gathers the page at `index` of the path, alone or with a neighbour (which is made dirty). `pending` (may be
- * NULL) is put among the items. */
+/* Gathers the page at `index` of the path, alone or with a neighbour (which is made dirty).
+ * `pending` (may be NULL) is put among the items. */
 KVI_MUST_CHECK int kvi_group_gather(struct kvi_change *change, unsigned index, enum kvi_side side,
                                     const struct kvi_pending *pending, struct kvi_group *group);
 
-/* Writes the items to `pages` pages by `bounds`, adding new pages or freeing one; the parent loses its
- * references to all but the first, and gets them back through pending_out. */
+/* Writes the items to `pages` pages by `bounds`, adding new pages or freeing one; the parent loses
+ * its references to all but the first, and gets them back through pending_out. */
 KVI_MUST_CHECK int kvi_group_emit(struct kvi_change *change, struct kvi_group *group,
                                   const unsigned *bounds, unsigned pages,
                                   struct kvi_pending *pending_out);
@@ -119,8 +120,8 @@ bool kvi_branch_take(const struct kvi_geometry *g, uint8_t *image, struct kvi_pe
 
 /* ---- delete.c ---- */
 
-/* Deletes the record at change->path (touched here). `self` (may be NULL) is the cursor that stands there: it
- * is left before the record that follows. */
+/* Deletes the record at change->path (touched here). `self` (may be NULL) is the cursor that stands
+ * there: it is left before the record that follows. */
 KVI_MUST_CHECK int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The proof of a tree: every page by itself (kvi_node_check), its keys against the separators above it, its
- * txnid against its parent's, and the table's totals (T1, T2).
+ * The proof of a tree: every page by itself (kvi_node_check), its keys against the separators above
+ * it, its txnid against its parent's, and the table's totals (T1, T2).
  *
  *     low <= keys of the subtree < high
  *
- * The bounds come from the separators on both sides of the child, or from further up at the edges of a branch.
- * A page that breaks its bounds or has too few slots is not descended into; since two children of a branch have
- * bounds that do not overlap, no page is descended into twice, however the references were forged.
+ * The bounds come from the separators on both sides of the child, or from further up at the edges
+ * of a branch. A page that breaks its bounds or has too few slots is not descended into; since two
+ * children of a branch have bounds that do not overlap, no page is descended into twice, however
+ * the references were forged.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors: open and close, parking, moves and reads. Changes through a cursor are in cursor_change.c.
+ * Cursors: open and close, parking, moves and reads. Changes through a cursor are in
+ * cursor_change.c.
  *
- * The common step, to the next record of the same leaf, costs an add, a compare and the decoding of one cell.
- * A step to another leaf compares the first keys of both: they must ascend, so that no scan of a damaged tree
- * comes to the same leaf twice.
+ * The common step, to the next record of the same leaf, costs an add, a compare and the decoding of
+ * one cell. A step to another leaf compares the first keys of both: they must ascend, so that no
+ * scan of a damaged tree comes to the same leaf twice.
  */
 #include "tree/cursor.h"
 
@@ -179,7 +180,8 @@ int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *succes
 
 /* ---- Positions ---- */
 
-/* The path was led to a place that may be behind a leaf's last record: on to the next leaf, if any. */
+/* The path was led to a place that may be behind a leaf's last record: on to the next leaf, if
+ * any. */
 static int settle_forward(struct kvi_cursor *cursor)
 {
     struct kvi_step *leaf;
@@ -265,8 +267,9 @@ static inline void prefetch_ahead(const struct kvi_cursor *cursor)
         __builtin_prefetch(cursor->ahead + from + at);
 }
 
-/* A scan came to another leaf: finds the one after it, so that its lines can be asked for while the records of
- * this one are read. Cells stand in no order, which is more than the processor foresees. */
+/* A scan came to another leaf: finds the one after it, so that its lines can be asked for while the
+ * records of this one are read. Cells stand in no order, which is more than the processor
+ * foresees. */
 static void look_ahead(struct kvi_cursor *cursor)
 {
     const struct kvi_view *view = cursor->tree->view;
@@ -285,8 +288,8 @@ static void look_ahead(struct kvi_cursor *cursor)
     prefetch_ahead(cursor);
 }
 
-/* To the leaf after (forward) or before. KV_ENOTFOUND leaves the cursor as it was, other failures without a
- * position. */
+/* To the leaf after (forward) or before. KV_ENOTFOUND leaves the cursor as it was, other failures
+ * without a position. */
 static int step_leaf(struct kvi_cursor *cursor, bool forward)
 {
     const uint8_t *from = cursor->leaf->page;

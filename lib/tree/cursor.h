@@ -7,8 +7,8 @@
  *     PARKED  `note` is the key of a record; the path is void, found again when next used
  *     END     behind the last record (the record it stood at was deleted and none follows)
  *
- * With `before` (AT, PARKED) the cursor stands before that record rather than at it: its own was deleted. END is
- * always so.
+ * With `before` (AT, PARKED) the cursor stands before that record rather than at it: its own was
+ * deleted. END is always so.
  *
  * Only cursors of write txns are listed at their tree and ever parked.
  *
@@ -59,7 +59,8 @@ KVI_MUST_CHECK int kvi_cursor_unpark(struct kvi_cursor *cursor);
 /* Parks all cursors of the tree but one (may be NULL). */
 KVI_MUST_CHECK int kvi_cursors_park(struct kvi_tree *tree, const struct kvi_cursor *except);
 
-/* Before the record `key` is deleted: marks the parked cursors at it (or before it); whether there are any. */
+/* Before the record `key` is deleted: marks the parked cursors at it (or before it); whether there
+ * are any. */
 bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key);
 
 /* After it: the marked cursors stand before `successor`, or at the end (NULL). Unmarks them. */

@@ -2,8 +2,9 @@
 /*
  * Put and delete at a cursor.
  *
- * A put works on a path of its own, so that a refused one leaves the cursor where it was; the path becomes the
- * cursor's when the record's place is known. If pages were rewritten on the way the cursor notes the key instead.
+ * A put works on a path of its own, so that a refused one leaves the cursor where it was; the path
+ * becomes the cursor's when the record's place is known. If pages were rewritten on the way the
+ * cursor notes the key instead.
  */
 #include <assert.h>
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Delete a record, and what follows: merge with a neighbour, else even out with it, level by level upward.
+ * Delete a record, and what follows: merge with a neighbour, else even out with it, level by level
+ * upward.
  *
- * A page counts as underfull when less than a quarter of it is in use (T3). With a neighbour it merges if
- * together they leave some of a page free, so that the next insert does not split it again; else the two are
- * evened out. A root with one child gives way to it; the last record takes the root with it.
+ * A page counts as underfull when less than a quarter of it is in use (T3). With a neighbour it
+ * merges if together they leave some of a page free, so that the next insert does not split it
+ * again; else the two are evened out. A root with one child gives way to it; the last record takes
+ * the root with it.
  *
- * Cursors first: those that stand at the record learn the one after it while the path still leads there.
+ * Cursors first: those that stand at the record learn the one after it while the path still leads
+ * there.
  */
 #include <assert.h>
 #include <string.h>
@@ -28,7 +31,8 @@ static bool underfull(const struct kvi_geometry *g, const uint8_t *page)
 
 /* ---- Cursors ---- */
 
-/* Leads `next` to the record that follows the removed one, whose slot the path still has. depth 0: none. */
+/* Leads `next` to the record that follows the removed one, whose slot the path still has. depth 0:
+ * none. */
 static int find_successor(struct kvi_change *change, struct kvi_path *next,
                           struct kvi_leaf_cell *cell_out)
 {
@@ -51,7 +55,8 @@ static int find_successor(struct kvi_change *change, struct kvi_path *next,
     return 0;
 }
 
-/* Tells the cursors that stood at the removed record what comes next. `path_stays`: self may keep a path. */
+/* Tells the cursors that stood at the removed record what comes next. `path_stays`: self may keep a
+ * path. */
 static int move_cursors(struct kvi_change *change, struct kvi_cursor *self, bool marked,
                         bool path_stays)
 {
@@ -115,8 +120,8 @@ static int find_side(struct kvi_change *change, unsigned index, enum kvi_side *s
     return 0;
 }
 
-/* How many pages the group should have: one, two, or 0 to leave it as it is. Two need items enough: three
- * children with long separators are one full page. */
+/* How many pages the group should have: one, two, or 0 to leave it as it is. Two need items enough:
+ * three children with long separators are one full page. */
 static unsigned plan_merge(const struct kvi_geometry *g, enum kvi_page_type type,
                            const struct kvi_group *group, unsigned *bounds)
 {

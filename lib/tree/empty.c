@@ -2,8 +2,9 @@
 /*
  * Freeing a whole tree, children before their parents.
  *
- * Leaves are read only where the table has overflow runs; else the reference in their parent is all that is
- * needed. A damaged tree that holds a page twice ends at the second free of it (KV_ECORRUPT).
+ * Leaves are read only where the table has overflow runs; else the reference in their parent is all
+ * that is needed. A damaged tree that holds a page twice ends at the second free of it
+ * (KV_ECORRUPT).
  */
 #include <string.h>
 

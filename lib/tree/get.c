@@ -2,9 +2,9 @@
 /*
  * Trees as such, and the point read: the shortest way from the root to one cell.
  *
- * A get in a read txn is the hottest path of the library. It allocates nothing, keeps no path, and asks for
- * the next page's first lines as soon as its number is known: the header, whose tag is compared, and the heads,
- * which the search reads, then come from memory at the same time.
+ * A get in a read txn is the hottest path of the library. It allocates nothing, keeps no path, and
+ * asks for the next page's first lines as soon as its number is known: the header, whose tag is
+ * compared, and the heads, which the search reads, then come from memory at the same time.
  */
 #include <assert.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 #include "tree/tree.h"
 #include "tree/value.h"
 
-/* Heads and offsets of a full 4 KiB branch of short separators, and of a leaf of records of a hundred bytes.
- * Lines that are near cost next to nothing to ask for. */
+/* Heads and offsets of a full 4 KiB branch of short separators, and of a leaf of records of a
+ * hundred bytes. Lines that are near cost next to nothing to ask for. */
 #define PREFETCH_BRANCH_LINES 16u
 #define PREFETCH_LEAF_LINES 4u
 #define PREFETCH_LINE_BYTES 64u

@@ -2,8 +2,8 @@
 /*
  * Finding and moving paths. See path.h.
  *
- * One function enters a page, whatever the reason for going there: it takes the reference from the parent's
- * cell, so that a path can be entered again from its slots alone.
+ * One function enters a page, whatever the reason for going there: it takes the reference from the
+ * parent's cell, so that a path can be entered again from its slots alone.
  */
 #include "tree/path.h"
 
@@ -41,7 +41,8 @@ int kvi_tree_child(const struct kvi_tree *tree, const uint8_t *branch, unsigned 
     return 0;
 }
 
-/* Makes the page that *ref names changeable; true in *moved_out when the reference is another now. */
+/* Makes the page that *ref names changeable; true in *moved_out when the reference is another
+ * now. */
 static int touch(struct kvi_tree *tree, struct kvi_ref *ref, unsigned level, uint8_t **image_out,
                  bool *moved_out)
 {

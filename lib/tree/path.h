@@ -6,13 +6,13 @@
  *     ...
  *     steps[depth - 1]   leaf       slot of the record
  *
- * A path that was entered with KVI_PATH_TOUCH has every page changeable (copied from the root down, so that each
- * new reference is stored in a parent that is dirty already); its images stay valid until they are freed or
- * spilled. One that was only read points into the mapping or into images, and is void after the tree's next
- * change.
+ * A path that was entered with KVI_PATH_TOUCH has every page changeable (copied from the root down,
+ * so that each new reference is stored in a parent that is dirty already); its images stay valid
+ * until they are freed or spilled. One that was only read points into the mapping or into images,
+ * and is void after the tree's next change.
  *
- * Every page on the way passed its frame check, has the type and level that its place asks for, and at least
- * one slot; anything else is KV_ECORRUPT, and the path then undefined.
+ * Every page on the way passed its frame check, has the type and level that its place asks for, and
+ * at least one slot; anything else is KV_ECORRUPT, and the path then undefined.
  *
  * Internal to tree/. One thread at a time.
  */
@@ -80,7 +80,8 @@ KVI_MUST_CHECK int kvi_tree_child(const struct kvi_tree *tree, const uint8_t *br
 KVI_MUST_CHECK int kvi_tree_touch_child(struct kvi_tree *tree, uint8_t *branch, unsigned slot,
                                         unsigned level, uint8_t **image_out);
 
-/* To the first record whose key is >= key; the leaf's slot may equal its count. An empty tree: depth 0. */
+/* To the first record whose key is >= key; the leaf's slot may equal its count. An empty tree:
+ * depth 0. */
 KVI_MUST_CHECK int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode mode,
                                  struct kvi_path *path, bool *exact_out);
 
@@ -88,8 +89,8 @@ KVI_MUST_CHECK int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum
 KVI_MUST_CHECK int kvi_path_edge(struct kvi_tree *tree, enum kvi_path_end end,
                                  enum kvi_path_mode mode, struct kvi_path *path);
 
-/* From any place in a leaf to the last record of the leaf before it, or the first of the one after it.
- * KV_ENOTFOUND, the path unchanged, when there is none. For reading. */
+/* From any place in a leaf to the last record of the leaf before it, or the first of the one after
+ * it. KV_ENOTFOUND, the path unchanged, when there is none. For reading. */
 KVI_MUST_CHECK int kvi_path_leaf_before(struct kvi_tree *tree, struct kvi_path *path);
 KVI_MUST_CHECK int kvi_path_leaf_after(struct kvi_tree *tree, struct kvi_path *path);
 

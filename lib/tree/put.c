@@ -2,11 +2,11 @@
 /*
  * Insert and replace: one descent, then in place if at all possible, else split.c.
  *
- * Most puts make the path dirty while they descend. Those that may turn out to change nothing (a key that must
- * not exist) descend for reading and touch the path, by its slots, when they know.
+ * Most puts make the path dirty while they descend. Those that may turn out to change nothing (a
+ * key that must not exist) descend for reading and touch the path, by its slots, when they know.
  *
- * Key and value may point into the leaf that is about to move; they are copied then, and always before pages
- * are rewritten.
+ * Key and value may point into the leaf that is about to move; they are copied then, and always
+ * before pages are rewritten.
  */
 #include <assert.h>
 #include <errno.h>
@@ -98,8 +98,8 @@ static void note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot)
     tree->tail_slot = slot;
 }
 
-/* Whether the insert belongs to an ascending run: behind the last record of the tree, or by what the last
- * inserts did. */
+/* Whether the insert belongs to an ascending run: behind the last record of the tree, or by what
+ * the last inserts did. */
 static bool on_tail(const struct kvi_change *change)
 {
     const struct kvi_path *path = change->path;

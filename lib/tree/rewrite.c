@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gather and emit: one page or two neighbours out into items, and items back into one to three pages.
+ * Gather and emit: one page or two neighbours out into items, and items back into one to three
+ * pages.
  *
  *     parent   ... | s  A | t  B | ...          ... | s  A' | u  B' | v  C | ...
  *                     |      |           =>            |       |       |
  *                   cells  cells                     cells   cells   cells
  *
- * Pages are copied before they are gathered, as emit writes over them while the items still point there. The
- * first page keeps its place in the parent; the references to the others, with their separators, are taken out
- * of the parent and handed back as pending: whether they fit there again is the caller's concern.
+ * Pages are copied before they are gathered, as emit writes over them while the items still point
+ * there. The first page keeps its place in the parent; the references to the others, with their
+ * separators, are taken out of the parent and handed back as pending: whether they fit there again
+ * is the caller's concern.
  */
 #include <assert.h>
 #include <errno.h>

@@ -5,13 +5,14 @@
  * The policy is one pure function, choose_way. Pages stay fuller than by splitting alone:
  *
  *   ascending insert at the page's end       1 page  -> 2, the left one stays full
- *   ascending insert inside a leaf           1 page  -> 2, cut behind the new record: the next one is at an end
+ *   ascending insert inside a leaf           1 page  -> 2, cut behind the new record, so that the
+ *                                            next one goes to a page's end
  *   a neighbour has room                     2 pages -> 2, evened out
  *   both neighbours are about full           2 pages -> 3, two thirds full each
  *   no neighbour (a root, an only child)     1 page  -> 2, half full each
  *
- * What comes out of a level (pages with their separators) is put into the parent in place, or else the
- * parent is next. A loop, never recursion: its length is the tree's depth.
+ * What comes out of a level (pages with their separators) is put into the parent in place, or else
+ * the parent is next. A loop, never recursion: its length is the tree's depth.
  */
 #include <assert.h>
 #include <errno.h>
@@ -21,8 +22,8 @@
 #include "kv.h"
 #include "tree/change.h"
 
-/* A neighbour must have this part of a page free beyond what is needed now, so that lending to it buys more
- * than the next few inserts. */
+/* A neighbour must have this part of a page free beyond what is needed now, so that lending to it
+ * buys more than the next few inserts. */
 #define LEND_PART 8u
 
 #define NO_NEIGHBOUR (-1)
@@ -37,7 +38,8 @@ struct way {
     bool cut; /* behind the new record */
 };
 
-/* The policy. Free bytes of the neighbours, NO_NEIGHBOUR where there is none; bytes that must come in. */
+/* The policy. Free bytes of the neighbours, NO_NEIGHBOUR where there is none; bytes that must come
+ * in. */
 static struct way choose_way(uint32_t page_size, enum run run, int64_t left_free,
                              int64_t right_free, uint32_t need)
 {
@@ -125,7 +127,8 @@ static void note_landing(struct kvi_change *change, const struct kvi_group *grou
     change->landed_slot = item - bounds[page];
 }
 
-/* Shares the items out: the bounds, and how many pages; 0: not in this way. `item` is the new one. */
+/* Shares the items out: the bounds, and how many pages; 0: not in this way. `item` is the new
+ * one. */
 static unsigned plan_pages(const struct kvi_geometry *g, enum kvi_page_type type,
                            const struct way *way, const struct kvi_group *group, unsigned item,
                            unsigned *bounds)
@@ -145,7 +148,8 @@ static unsigned plan_pages(const struct kvi_geometry *g, enum kvi_page_type type
     return way->pages_min == 1 && pages > 1 ? 0 : pages;
 }
 
-/* Gathers, plans and emits in one way. *done_out is false when the items cannot be shared out so. */
+/* Gathers, plans and emits in one way. *done_out is false when the items cannot be shared out
+ * so. */
 static int spread_in_way(struct kvi_change *change, unsigned index, const struct way *way,
                          struct kvi_pending *pending, bool *done_out)
 {

@@ -2,22 +2,26 @@
 /*
  * One table's B+tree in one txn: descend, put, delete, drop, and cursors over it.
  *
- * A tree is its record (root reference, depth, totals) plus a way to its pages: a view in read txns, a pager
- * in write txns. Structural changes are gather, plan, emit over whole pages (format/node.h, format/plan.h).
+ * A tree is its record (root reference, depth, totals) plus a way to its pages: a view in read
+ * txns, a pager in write txns. Structural changes are gather, plan, emit over whole pages
+ * (format/node.h, format/plan.h).
  *
  * Invariants:
- *   T1  all leaves have the same depth; a branch has at least two children, except for a moment inside a call;
+ *   T1  all leaves have the same depth; a branch has at least two children, except for a moment
+ *       inside a call;
  *   T2  record totals (entries, pages by kind, depth) are exact after each call that returned 0;
- *   T3  no page other than the root stays under a quarter full after a delete while a sibling under the same
- *       parent could take or give (merge, else even out);
- *   T4  a cursor's position survives every change made in its own txn: before a change of the tree every other
- *       cursor on it is parked (notes its key and lets its pages go) and finds its place again when next used;
- *       a cursor whose record is deleted notes the record after it, and that it was deleted;
- *   T5  a failed change leaves the txn unusable (the caller poisons it), except for results that are promised
- *       to change nothing: KV_ENOTFOUND, KV_EEXIST, KV_EORDER, KV_EPAGEFULL, KV_EINCOMPATIBLE, KV_EINVAL.
+ *   T3  no page other than the root stays under a quarter full after a delete while a sibling under
+ *       the same parent could take or give (merge, else even out);
+ *   T4  a cursor's position survives every change made in its own txn: before a change of the tree
+ *       every other cursor on it is parked (notes its key and lets its pages go) and finds its
+ *       place again when next used; a cursor whose record is deleted notes the record after it, and
+ *       that it was deleted;
+ *   T5  a failed change leaves the txn unusable (the caller poisons it), except for results that
+ *       are promised to change nothing: KV_ENOTFOUND, KV_EEXIST, KV_EORDER, KV_EPAGEFULL,
+ *       KV_EINCOMPATIBLE, KV_EINVAL.
  *
- * Arguments may point into pages of the tree. One thread at a time for a tree of a write txn; trees of read txns
- * are only read, each by its txn.
+ * Arguments may point into pages of the tree. One thread at a time for a tree of a write txn; trees
+ * of read txns are only read, each by its txn.
  */
 #ifndef KVI_TREE_TREE_H
 #define KVI_TREE_TREE_H
@@ -51,9 +55,9 @@ void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *re
 void kvi_tree_init_write(struct kvi_tree *tree, const struct kvi_table_record *record,
                          struct kvi_pager *pager);
 
-/* Makes `tree` one of the trees of the txn that `other` belongs to, and takes it out again. A change that
- * spills parks the cursors of all of them: trees of one pager that have cursors must be joined. The structs
- * must not move while they are. */
+/* Makes `tree` one of the trees of the txn that `other` belongs to, and takes it out again. A
+ * change that spills parks the cursors of all of them: trees of one pager that have cursors must be
+ * joined. The structs must not move while they are. */
 void kvi_tree_join(struct kvi_tree *tree, struct kvi_tree *other);
 void kvi_tree_leave(struct kvi_tree *tree);
 
@@ -67,13 +71,13 @@ struct kvi_tree_value {
 KVI_MUST_CHECK int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key,
                                 struct kvi_tree_value *value_out);
 
-/* flags of kvi_tree_put and kvi_cursor_put: the KV_NOOVERWRITE, KV_APPEND, KV_RESERVE, KV_NOSPLIT of kv.h,
- * and: */
+/* flags of kvi_tree_put and kvi_cursor_put: the KV_NOOVERWRITE, KV_APPEND, KV_RESERVE, KV_NOSPLIT
+ * of kv.h, and: */
 #define KVI_PUT_TABLE 0x10000u /* the value is a table record (kind TABLE) and may replace one */
 
-/* Inserts or replaces. `value->data` is the value, or with KV_RESERVE is set to the space for size_bytes.
- * A record of the other kind (table or value) under the key: KV_EINCOMPATIBLE. KV_EEXIST: *value is what is
- * there. Key and value sizes were checked by the caller. */
+/* Inserts or replaces. `value->data` is the value, or with KV_RESERVE is set to the space for
+ * size_bytes. A record of the other kind (table or value) under the key: KV_EINCOMPATIBLE.
+ * KV_EEXIST: *value is what is there. Key and value sizes were checked by the caller. */
 struct kvi_tree_put {
     const uint8_t *data; /* input; KV_EEXIST: output */
     uint64_t size_bytes; /* input; KV_EEXIST: output */
@@ -86,19 +90,19 @@ KVI_MUST_CHECK int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struc
 KVI_MUST_CHECK int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key,
                                    enum kvi_cell_kind kind);
 
-/* Frees every page of the tree; the record becomes empty (id, order, flags kept). Cursors lose their
- * position. */
+/* Frees every page of the tree; the record becomes empty (id, order, flags kept). Cursors lose
+ * their position. */
 KVI_MUST_CHECK int kvi_tree_empty(struct kvi_tree *tree);
 
 /* ---- Cursors ---- */
 
-/* Opens a cursor without position. Owned by the caller; in write txns it is on the tree's list until
- * kvi_cursor_close. */
+/* Opens a cursor without position. Owned by the caller; in write txns it is on the tree's list
+ * until kvi_cursor_close. */
 KVI_MUST_CHECK int kvi_cursor_open(struct kvi_tree *tree, struct kvi_cursor **cursor_out);
 void kvi_cursor_close(struct kvi_cursor *cursor);
 
-/* `op` is an enum kv_cursor_op of kv.h; semantics as kv_cursor_get there. *key is input for EXACT, AT_LEAST,
- * AT_MOST and output for all. value_out may be NULL: an overflow run is then not read. */
+/* `op` is an enum kv_cursor_op of kv.h; semantics as kv_cursor_get there. *key is input for EXACT,
+ * AT_LEAST, AT_MOST and output for all. value_out may be NULL: an overflow run is then not read. */
 KVI_MUST_CHECK int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
                                   struct kvi_tree_value *value_out);
 
@@ -110,28 +114,31 @@ KVI_MUST_CHECK int kvi_cursor_delete(struct kvi_cursor *cursor, enum kvi_cell_ki
 /* Kind of the record at the cursor; VALUE when there is none. */
 enum kvi_cell_kind kvi_cursor_kind(const struct kvi_cursor *cursor);
 
-/* Parks (keeps the key, drops page pointers) or clears all cursors of a tree. Park before anything else
- * changes pages under them: a nested txn's begin, a spill. KV/ENOMEM if a note cannot be kept. */
+/* Parks (keeps the key, drops page pointers) or clears all cursors of a tree. Park before anything
+ * else changes pages under them: a nested txn's begin, a spill. KV/ENOMEM if a note cannot be
+ * kept. */
 KVI_MUST_CHECK int kvi_tree_park(struct kvi_tree *tree);
 void kvi_tree_unposition(struct kvi_tree *tree);
 
-/* For read txns whose snapshot moved (renew, refresh): the cursor then belongs to `tree`, without position. */
+/* For read txns whose snapshot moved (renew, refresh): the cursor then belongs to `tree`, without
+ * position. */
 void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree);
 
 /* ---- Walks, for check and copy ---- */
 
-/* Calls fn for every page of the tree, parents first: its reference as the parent holds it, level (0 leaf),
- * page bytes (verified). Runs: type OVERFLOW, level 0, pages > 1. A damaged page is reported through fn with
- * page NULL and the text in `what`, and is not descended into. A result of fn other than 0 stops the walk and
- * is returned; KVI_TREE_SKIP: do not descend below this page. In a damaged tree pages may be reached many
- * times: fn must skip those that it has seen. */
+/* Calls fn for every page of the tree, parents first: its reference as the parent holds it, level
+ * (0 leaf), page bytes (verified). Runs: type OVERFLOW, level 0, pages > 1. A damaged page is
+ * reported through fn with page NULL and the text in `what`, and is not descended into. A result of
+ * fn other than 0 stops the walk and is returned; KVI_TREE_SKIP: do not descend below this page. In
+ * a damaged tree pages may be reached many times: fn must skip those that it has seen. */
 #define KVI_TREE_SKIP (-1)
 typedef int kvi_tree_page_fn(void *context, struct kvi_ref ref, enum kvi_page_type type,
                              unsigned level, uint64_t pages, const uint8_t *page, const char *what);
 KVI_MUST_CHECK int kvi_tree_walk(struct kvi_tree *tree, kvi_tree_page_fn *fn, void *context);
 
-/* Proves the tree: order across pages and against separators, levels, T1, T2 and what kvi_node_check proves of
- * each page. Findings go to fn as (pgno, text); a result other than 0 stops. */
+/* Proves the tree: order across pages and against separators, levels, T1, T2 and what
+ * kvi_node_check proves of each page. Findings go to fn as (pgno, text); a result other than 0
+ * stops. */
 typedef int kvi_tree_finding_fn(void *context, uint64_t pgno, const char *what);
 KVI_MUST_CHECK int kvi_tree_check(struct kvi_tree *tree, kvi_tree_finding_fn *fn, void *context);
 

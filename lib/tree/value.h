@@ -2,8 +2,9 @@
 /*
  * Values of leaf cells: in the cell, or in an overflow run that the cell refers to.
  *
- * A new value's run is made before its cell is changed, and the old one's run freed after, so that the
- * old value's bytes may be the source of the new one. Keeps the record's count of overflow pages exact (T2).
+ * A new value's run is made before its cell is changed, and the old one's run freed after, so that
+ * the old value's bytes may be the source of the new one. Keeps the record's count of overflow
+ * pages exact (T2).
  *
  * Internal to tree/. One thread at a time.
  */
@@ -29,8 +30,8 @@ struct kvi_new_value {
 KVI_MUST_CHECK int kvi_value_load(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
                                   struct kvi_tree_value *value_out);
 
-/* Decides where the value of `put` goes and makes its run if it needs one; with KV_RESERVE sets put->space to
- * the run's bytes. new_out must not be moved afterwards. */
+/* Decides where the value of `put` goes and makes its run if it needs one; with KV_RESERVE sets
+ * put->space to the run's bytes. new_out must not be moved afterwards. */
 KVI_MUST_CHECK int kvi_value_make(struct kvi_tree *tree, size_t key_bytes, struct kvi_tree_put *put,
                                   uint32_t flags, struct kvi_new_value *new_out);
 

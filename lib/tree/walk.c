@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every page of a tree, parents first, for those who count, copy or prove pages. A loop over a path, so that its
- * stack is bounded by the depth.
+ * Every page of a tree, parents first, for those who count, copy or prove pages. A loop over a
+ * path, so that its stack is bounded by the depth.
  */
 #include <string.h>
 
