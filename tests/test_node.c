@@ -415,32 +415,6 @@ START_TEST(resize_changes_a_cell_to_another_kind)
 }
 END_TEST
 
-START_TEST(overflow_reference_that_cannot_be_is_refused)
-{
-    struct kvi_overflow_ref ref = {{1234, 0x55}, 100000}, back;
-    uint8_t payload[KVI_OVERFLOW_REF_BYTES];
-    struct kvi_leaf_cell cell = {NULL, 0, payload, KVI_OVERFLOW_REF_BYTES, KVI_CELL_OVERFLOW};
-
-    kvi_overflow_ref_store(payload, &ref);
-    ck_assert(kvi_overflow_ref_load(&cell, &back));
-    cell.payload_bytes = 17;
-    ck_assert(!kvi_overflow_ref_load(&cell, &back));
-    cell.payload_bytes = 18;
-    cell.kind = KVI_CELL_VALUE;
-    ck_assert(!kvi_overflow_ref_load(&cell, &back));
-    cell.kind = KVI_CELL_OVERFLOW;
-    ref.size_bytes = 0;
-    kvi_overflow_ref_store(payload, &ref);
-    ck_assert(!kvi_overflow_ref_load(&cell, &back));
-    ref.size_bytes = KVI_VALUE_BYTES_MAX + 1;
-    kvi_overflow_ref_store(payload, &ref);
-    ck_assert(!kvi_overflow_ref_load(&cell, &back));
-    ref = (struct kvi_overflow_ref){{0, 0x55}, 100000};
-    kvi_overflow_ref_store(payload, &ref);
-    ck_assert(!kvi_overflow_ref_load(&cell, &back));
-}
-END_TEST
-
 START_TEST(remove_gives_all_bytes_back)
 {
     uint32_t room = kvi_node_free_bytes(&g, page);
@@ -781,7 +755,6 @@ static Suite *suite(void)
     LEAF("resize", resize_to_the_same_size_moves_nothing);
     LEAF("resize", resize_that_does_not_fit_changes_nothing);
     LEAF("resize", resize_changes_a_cell_to_another_kind);
-    LEAF("resize", overflow_reference_that_cannot_be_is_refused);
     LEAF("remove", remove_gives_all_bytes_back);
     LEAF("remove", leaf_that_lost_all_but_one_key_takes_any_other);
     BRANCH("branch", branch_leads_to_the_child_whose_separator_is_not_above_the_key);

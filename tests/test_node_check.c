@@ -176,6 +176,32 @@ START_TEST(frame_is_refused_where_the_parts_would_overlap)
 }
 END_TEST
 
+START_TEST(overflow_reference_that_cannot_be_is_refused)
+{
+    struct kvi_overflow_ref ref = {{1234, 0x55}, 100000}, back;
+    uint8_t payload[KVI_OVERFLOW_REF_BYTES];
+    struct kvi_leaf_cell cell = {NULL, 0, payload, KVI_OVERFLOW_REF_BYTES, KVI_CELL_OVERFLOW};
+
+    kvi_overflow_ref_store(payload, &ref);
+    ck_assert(kvi_overflow_ref_load(&cell, &back));
+    cell.payload_bytes = 17;
+    ck_assert(!kvi_overflow_ref_load(&cell, &back));
+    cell.payload_bytes = 18;
+    cell.kind = KVI_CELL_VALUE;
+    ck_assert(!kvi_overflow_ref_load(&cell, &back));
+    cell.kind = KVI_CELL_OVERFLOW;
+    ref.size_bytes = 0;
+    kvi_overflow_ref_store(payload, &ref);
+    ck_assert(!kvi_overflow_ref_load(&cell, &back));
+    ref.size_bytes = KVI_VALUE_BYTES_MAX + 1;
+    kvi_overflow_ref_store(payload, &ref);
+    ck_assert(!kvi_overflow_ref_load(&cell, &back));
+    ref = (struct kvi_overflow_ref){{0, 0x55}, 100000};
+    kvi_overflow_ref_store(payload, &ref);
+    ck_assert(!kvi_overflow_ref_load(&cell, &back));
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("node check");
@@ -184,6 +210,7 @@ static Suite *suite(void)
     harness_add_fixture(s, "check", check_sees_what_is_wrong_in_a_branch, setup, teardown);
     harness_add_fixture(s, "check", frame_is_refused_where_the_parts_would_overlap, setup,
                         teardown);
+    harness_add(s, "refused", overflow_reference_that_cannot_be_is_refused);
     return s;
 }
 
