@@ -125,7 +125,7 @@ struct kvi_write_item {
     uint64_t pages;
 };
 
-/* Writes sealed pages and runs, in file order and few calls; notes their tags. `items` is reordered. */
+/* Writes sealed pages and runs, in file order, neighbours merged; notes their tags. `items` is reordered. */
 KVI_MUST_CHECK int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items,
                                          size_t count);
 

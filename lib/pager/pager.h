@@ -88,7 +88,8 @@ KVI_MUST_CHECK int kvi_pager_run(struct kvi_pager *pager, struct kvi_ref ref, ui
                                  const uint8_t **data_out);
 
 /* A new run holding a copy of `value`. Large ones are written to their place at once, from the caller's
- * memory, and come back sealed; others as images (tag 0). */
+ * memory, and come back sealed; others as images (tag 0). `value` may lie in a page of the txn, but not in
+ * one that it has freed: the run may be put there. */
 KVI_MUST_CHECK int kvi_pager_put_run(struct kvi_pager *pager, const void *value,
                                      uint64_t size_bytes, struct kvi_ref *ref_out);
 
@@ -113,8 +114,9 @@ KVI_MUST_CHECK int kvi_pager_spill(struct kvi_pager *pager);
  * commit, once for each changed table. A clean root is left alone. */
 KVI_MUST_CHECK int kvi_pager_seal(struct kvi_pager *pager, struct kvi_ref *root, unsigned depth);
 
-/* Writes all images (sealed, P3) and the `extra` pages (space map, snapshot page; sealed) to the file, sorted
- * and merged into few calls, notes their tags, and drops the images. Not flushed. `extra` may be NULL. */
+/* Writes all images (sealed, P3) and the `extra` pages (space map, snapshot page; sealed) to the file, sorted,
+ * neighbours merged, notes their tags, and drops the images. Not flushed. `extra` may be NULL. After a failure
+ * (ENOSPC, EIO as the kernel gave them) the images are still there, to be closed. */
 KVI_MUST_CHECK int kvi_pager_write(struct kvi_pager *pager, const struct kvi_space_page *extra,
                                    size_t extra_count);
 
