@@ -603,6 +603,84 @@ START_TEST(a_record_deeper_than_possible_is_damage)
 }
 END_TEST
 
+/* ---- The walk ---- */
+
+struct seen {
+    uint64_t branches, leaves, run_pages, bad;
+    bool skip_leaves;
+    int stop_with;
+};
+
+static int see(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
+               uint64_t pages, const uint8_t *page, const char *what)
+{
+    struct seen *seen = context;
+
+    ck_assert_uint_ne(ref.pgno, 0);
+    if (!page) {
+        ck_assert_uint_gt(strlen(what), 0);
+        seen->bad++;
+        return 0;
+    }
+    ck_assert_uint_eq(kvi_header_pgno(page), ref.pgno);
+    ck_assert_uint_eq(kvi_header_type(page), type);
+    seen->branches += type == KVI_PAGE_BRANCH;
+    seen->leaves += type == KVI_PAGE_LEAF;
+    seen->run_pages += type == KVI_PAGE_OVERFLOW ? pages : 0;
+    if (seen->stop_with) {
+        return seen->stop_with;
+    }
+    return seen->skip_leaves && level == 1 ? KVI_TREE_SKIP : 0;
+}
+
+START_TEST(the_walk_comes_to_every_page_once)
+{
+    char large[9000] = {0};
+    struct seen seen = {0};
+    uint8_t bytes[8];
+
+    fill_some();
+    ck_ok(put_flags(number_key(5, bytes), large, sizeof(large), 0));
+    ck_ok(put_flags(number_key(2500, bytes), large, sizeof(large), 0));
+    ck_ok(kvi_tree_walk(tree_db_tree(&db), see, &seen));
+    ck_assert_uint_eq(seen.branches, record()->pages_branch);
+    ck_assert_uint_eq(seen.leaves, record()->pages_leaf);
+    ck_assert_uint_eq(seen.run_pages, record()->pages_overflow);
+    ck_assert_uint_eq(seen.bad, 0);
+}
+END_TEST
+
+START_TEST(the_walk_skips_and_stops_when_told)
+{
+    struct seen skip = {.skip_leaves = true};
+    struct seen stop = {.stop_with = 77};
+
+    fill_some();
+    ck_ok(kvi_tree_walk(tree_db_tree(&db), see, &skip));
+    ck_assert_uint_eq(skip.leaves, 0);
+    ck_assert_uint_gt(skip.branches, 0);
+    ck_rc(kvi_tree_walk(tree_db_tree(&db), see, &stop), 77);
+    ck_assert_uint_eq(stop.branches, 1);
+}
+END_TEST
+
+START_TEST(the_walk_tells_damaged_pages_and_goes_on)
+{
+    struct seen seen = {0};
+    struct kvi_branch_cell cell;
+    uint8_t *root;
+
+    fill_some();
+    root = root_image();
+    ck_assert(kvi_branch_cell_at(&db.geometry, root, 1, &cell));
+    kvi_branch_set_ref(root, &cell, (struct kvi_ref){1234567, 99});
+    ck_ok(kvi_tree_walk(tree_db_tree(&db), see, &seen));
+    ck_assert_uint_eq(seen.bad, 1);
+    ck_assert_uint_eq(seen.leaves, record()->pages_leaf - 1);
+    ck_assert_uint_eq(findings_of(tree_db_tree(&db)), 1);
+}
+END_TEST
+
 /* Any byte of a tree page changed, checksum and all made right again: no call may crash or hang. */
 START_TEST(damaged_pages_give_errors_and_never_crash)
 {
@@ -686,6 +764,9 @@ static Suite *suite(void)
         {"damage", the_check_finds_children_in_each_others_place},
         {"damage", a_scan_of_a_leaf_that_stands_in_two_places_ends},
         {"damage", a_record_deeper_than_possible_is_damage},
+        {"walk", the_walk_comes_to_every_page_once},
+        {"walk", the_walk_skips_and_stops_when_told},
+        {"walk", the_walk_tells_damaged_pages_and_goes_on},
         {"damage", damaged_pages_give_errors_and_never_crash},
     };
     TCase *loops = tcase_create("loops");
