@@ -131,16 +131,25 @@ static uint64_t slot_checksum(const struct recovery *r, unsigned slot)
     return r->slots.state[slot] == KVI_META_OK ? r->slots.meta[slot].checksum : 0;
 }
 
-/* The slot is as the lock file says, or holds what was announced for it. */
+/* The slot for which an announcement stands; 2: none. */
+static unsigned slot_announced(const struct recovery *r)
+{
+    unsigned slot = (unsigned)(atomic_load(&r->env->shared->announcement) & 3) - 1;
+
+    return slot < 2 ? slot : 2;
+}
+
+/* The slot is as the lock file says, or holds what was announced for it, or the durable snapshot with which
+ * a takeover was covering that (T3). */
 static bool slot_vouched(const struct recovery *r, unsigned slot)
 {
     const struct kvi_shared *shared = r->env->shared;
-    uint64_t announced = atomic_load(&shared->announced);
+    uint64_t word = kvi_slots_word(&r->slots, slot);
 
     if (slot_checksum(r, slot) == atomic_load(&shared->slot_checksum[slot]))
         return true;
-    return (atomic_load(&shared->announcement) & 3) == slot + 1 && announced != 0 &&
-           kvi_slots_word(&r->slots, slot) == announced;
+    return slot_announced(r) == slot && word != 0 &&
+           (word == atomic_load(&shared->announced) || word == atomic_load(&shared->durable));
 }
 
 static void judge_shared(struct recovery *r)
@@ -155,6 +164,10 @@ static void judge_shared(struct recovery *r)
         return;
     r->vouched = true;
     r->durable_slot = durable != kvi_slots_word(&r->slots, 0);
+    /* What a takeover wrote may not be on disk: the other slot is the one that holds it for certain. */
+    if (slot_announced(r) == r->durable_slot &&
+        durable == kvi_slots_word(&r->slots, 1 - r->durable_slot))
+        r->durable_slot = 1 - r->durable_slot;
     r->settled = poison == 0 && durable == atomic_load(&shared->committed) &&
                  atomic_load(&shared->announcement) == 0;
 }
@@ -283,19 +296,31 @@ static int make_pages_true(struct recovery *r)
     return kvi_data_flush(r->env);
 }
 
+/* What the lock file says is no candidate from here on. */
+static void forget_shared(struct recovery *r)
+{
+    if (r->how == KVI_RECOVER_FIRST)
+        atomic_store(&r->env->shared->ready, 0);
+}
+
+/* A snapshot that only the lock file names stays its candidate until a slot names it: who is killed here leaves
+ * the next one to do the same again. Once a slot is written, the lock file does not vouch for it any more. */
 static int make_true(struct recovery *r)
 {
     unsigned target = 1 - (r->from == FROM_SHARED ? r->durable_slot : r->from);
     int rc;
 
-    if (r->how == KVI_RECOVER_FIRST) /* what is left from here on is no candidate */
-        atomic_store(&r->env->shared->ready, 0);
+    if (r->from != FROM_SHARED)
+        forget_shared(r);
     rc = make_pages_true(r);
+    if (rc)
+        forget_shared(r);
     if (rc || slot_names_chosen(r, target))
         return rc;
     r->slots.meta[target] = r->chosen;
     r->slots.meta[target].base = 0;
     rc = kvi_slot_write(r->env, target, &r->slots.meta[target]);
+    forget_shared(r);
     if (rc)
         return rc;
     r->slots.state[target] = KVI_META_OK;
