@@ -424,7 +424,8 @@ static void do_cursor_move(struct oracle *o)
     else
         theirs = mdb_cursor_get(pair->theirs, &mk, &mv, moves[m].theirs);
     cursor_same(pair, moves[m].what, rc, &k, &v, theirs, &mk, &mv);
-    if (!rc && (moves[m].ours == KV_LAST || moves[m].ours == KV_PREV || moves[m].ours == KV_AT_MOST))
+    if (!rc &&
+        (moves[m].ours == KV_LAST || moves[m].ours == KV_PREV || moves[m].ours == KV_AT_MOST))
         ck_assert_int_eq(mdb_cursor_get(pair->theirs, &mk, &mv, MDB_SET), 0);
     if (rc) /* past an end, or nothing there: LMDB's place is then not promised */
         cursor_drop(pair);
