@@ -22,20 +22,24 @@ static void die(const char *what)
     abort();
 }
 
-static void run_child(struct worker *worker, worker_body *body, pid_t parent)
+static void die_with(pid_t parent)
 {
-    int rc;
-
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(2);
+}
+
+static void run_child(struct worker *worker, worker_body *body)
+{
+    int rc;
+
     worker->pid = 0;
     rc = body(worker);
     (void)fflush(stderr);
     _exit(rc ? 1 : 0);
 }
 
-void worker_start(struct worker *worker, worker_body *body, void *context)
+static void start(struct worker *worker, worker_body *body, void *context, bool orphan)
 {
     int down[2];
     int up[2];
@@ -52,8 +56,20 @@ void worker_start(struct worker *worker, worker_body *body, void *context)
     worker->out = worker->pid ? down[1] : up[1];
     (void)close(worker->pid ? down[0] : down[1]);
     (void)close(worker->pid ? up[1] : up[0]);
+    if (worker->pid == 0 && !orphan)
+        die_with(parent);
     if (worker->pid == 0)
-        run_child(worker, body, parent);
+        run_child(worker, body);
+}
+
+void worker_start(struct worker *worker, worker_body *body, void *context)
+{
+    start(worker, body, context, false);
+}
+
+void worker_start_orphan(struct worker *worker, worker_body *body, void *context)
+{
+    start(worker, body, context, true);
 }
 
 void worker_tell(struct worker *worker, uint64_t number)

@@ -26,6 +26,9 @@ typedef int worker_body(struct worker *self);
 
 void worker_start(struct worker *worker, worker_body *body, void *context);
 
+/* The same, but it lives on when its parent dies: somebody else must end it. */
+void worker_start_orphan(struct worker *worker, worker_body *body, void *context);
+
 /* To the other side. In a child whose parent is gone it ends the child. */
 void worker_tell(struct worker *worker, uint64_t number);
 

@@ -81,6 +81,8 @@ int kv_table_close(struct kv_env *env, kv_table table)
 {
     int rc = kvi_api_given(env, "env");
 
+    if (!rc && kvi_lockfile_forked(env->lockfile))
+        rc = kvi_error(KV_EFORKED, "%s: the env belongs to the parent process", env->path);
     if (!rc && table == KV_MAIN_TABLE)
         rc = kvi_error(KV_EINVAL, "the main table is always open");
     return rc ? rc : kvi_registry_close(env->registry, table);

@@ -62,7 +62,8 @@ void kvi_lockfile_close(struct kvi_lockfile *lockfile);
 struct kvi_shared *kvi_lockfile_shared(struct kvi_lockfile *lockfile);
 
 /* True in a child of fork: one load. Every entry of the API asks, before it touches the shared state or a reader
- * slot: a child does not have that mapping (with a private state it has its own copy). */
+ * slot: a child does not have that mapping (with a private state it has its own copy). False where the state is
+ * private and read-only: such an env goes on working in the child. */
 bool kvi_lockfile_forked(const struct kvi_lockfile *lockfile);
 
 /* KV_EBUSY with a text when the lock file or data file was deleted, replaced or copied over while in use

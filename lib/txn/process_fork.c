@@ -39,10 +39,17 @@ void kvi_fork_leave(void)
     (void)pthread_mutex_unlock(&registry_mutex);
 }
 
+/* An env that was opened read-only without locks is as good in a child: it has its own copy of the state. */
+static bool works_on(const struct kvi_lockfile *lockfile)
+{
+    return lockfile->without_file && lockfile->read_only;
+}
+
 static void forked_child(void)
 {
     for (struct kvi_lockfile *l = registry; l; l = l->registry_next) {
-        atomic_store_explicit(l->here, 0, memory_order_relaxed);
+        if (!works_on(l))
+            atomic_store_explicit(l->here, 0, memory_order_relaxed);
         if (l->lock.fd >= 0)
             (void)kvi_os->close(l->lock.fd);
         l->lock.fd = -1;
@@ -65,7 +72,8 @@ static int make_here(struct kvi_lockfile *lockfile)
 
     if (rc)
         return rc;
-    (void)kvi_os->advise(page, HERE_BYTES, MADV_WIPEONFORK);
+    if (!works_on(lockfile))
+        (void)kvi_os->advise(page, HERE_BYTES, MADV_WIPEONFORK);
     lockfile->here = page;
     atomic_store_explicit(lockfile->here, 1, memory_order_relaxed);
     return 0;
