@@ -105,30 +105,31 @@ typedef uint32_t kv_table;
 enum kv_durability {
     KV_DURABLE = 1, /* flushed before commit returns and before others see it (default) */
     KV_LAZY = 2,    /* visible at once; flushed by kv_env_sync, lazy_sync_*, the last close */
-    KV_NONE = 3     /* as KV_LAZY, without lazy_sync_*; still flushed by kv_env_sync and last close */
+    KV_NONE = 3     /* as KV_LAZY, without lazy_sync_*; kv_env_sync and the last close flush */
 };
 
 /* kv_options.flags */
 #define KV_READONLY 0x01u  /* no write txns; no change to the data file (recovery excepted) */
 #define KV_CREATE 0x02u    /* make the database if there is none */
 #define KV_EXCLUSIVE 0x04u /* no other env may have it open: KV_EBUSY else, for us and for them */
-#define KV_NOLOCK 0x08u    /* no lock file and no locks: the caller keeps writers apart and readers
-                            * safe from them. Every commit is a durable point. */
-#define KV_MEMORY 0x10u    /* a database in memory (memfd): path is NULL, gone at close */
+/* No lock file and no locks: the caller keeps writers apart and readers safe from them. Every commit is
+ * a durable point. A read-only env without locks goes on working in a child of fork. */
+#define KV_NOLOCK 0x08u
+#define KV_MEMORY 0x10u /* a database in memory (memfd): path is NULL, gone at close */
 
 struct kv_options {
-    size_t struct_bytes;          /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
-    uint32_t flags;               /* KV_READONLY ... */
-    uint32_t page_size;           /* bytes, at creation: 0 (4096) or 4096 ... 65536, a power of 2 */
-    uint64_t max_size_bytes;      /* limit of the data file; 0: the reservation is the limit */
-    uint64_t reserve_bytes;       /* address space for the mapping; 0: 1 TiB or what can be had */
-    uint64_t lazy_sync_bytes;     /* KV_LAZY: a durable point after so many bytes; 0: never */
-    uint32_t lazy_sync_ms;        /* KV_LAZY: and when one is so old at a commit; 0: never */
+    size_t struct_bytes;      /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
+    uint32_t flags;           /* KV_READONLY ... */
+    uint32_t page_size;       /* bytes, at creation: 0 (4096) or 4096 ... 65536, a power of 2 */
+    uint64_t max_size_bytes;  /* limit of the data file; 0: the reservation is the limit */
+    uint64_t reserve_bytes;   /* address space for the mapping; 0: 1 TiB or what can be had */
+    uint64_t lazy_sync_bytes; /* KV_LAZY: a durable point after so many bytes; 0: never */
+    uint32_t lazy_sync_ms;    /* KV_LAZY: and when one is so old at a commit; 0: never */
     enum kv_durability durability; /* default of this env's write txns; 0: KV_DURABLE */
-    uint64_t dirty_budget_bytes;  /* memory for changed pages before they are written early; 0: 256 MiB */
-    uint32_t max_readers;         /* limit of concurrent read txns over all processes; 0: none */
-    uint32_t mode;                /* permission bits of new files, less umask; 0: 0644 */
-    const char *lock_path;        /* the lock file; NULL: path + "-lock" */
+    uint64_t dirty_budget_bytes;   /* memory for changed pages, then written early; 0: 256 MiB */
+    uint32_t max_readers;          /* limit of concurrent read txns over all processes; 0: none */
+    uint32_t mode;                 /* permission bits of new files, less umask; 0: 0644 */
+    const char *lock_path;         /* the lock file; NULL: path + "-lock" */
 };
 
 /* clang-format off */
@@ -158,15 +159,15 @@ KV_API int kv_env_close(struct kv_env *env);
 KV_CHECKED int kv_env_sync(struct kv_env *env);
 
 struct kv_env_info {
-    uint32_t page_size;         /* bytes */
-    uint32_t flags;             /* as opened */
-    uint8_t file_id[16];        /* random, made at creation, never changes; copies get their own */
-    uint64_t map_size_bytes;    /* address space reserved in this process */
-    uint64_t max_size_bytes;    /* limit of the file in force for this env */
-    uint64_t file_size_bytes;   /* now */
-    uint64_t txnid_committed;   /* newest committed snapshot */
-    uint64_t txnid_visible;     /* where a read txn would begin */
-    uint64_t txnid_durable;     /* newest snapshot that survives a crash of the machine */
+    uint32_t page_size;       /* bytes */
+    uint32_t flags;           /* as opened */
+    uint8_t file_id[16];      /* random, made at creation, never changes; copies get their own */
+    uint64_t map_size_bytes;  /* address space reserved in this process */
+    uint64_t max_size_bytes;  /* limit of the file in force for this env */
+    uint64_t file_size_bytes; /* now */
+    uint64_t txnid_committed; /* newest committed snapshot */
+    uint64_t txnid_visible;   /* where a read txn would begin */
+    uint64_t txnid_durable;   /* newest snapshot that survives a crash of the machine */
     uint64_t max_key_bytes;
     uint64_t max_value_bytes;
     uint64_t readers;           /* read txns now, over all processes */
@@ -179,11 +180,11 @@ KV_CHECKED int kv_env_info(struct kv_env *env, struct kv_env_info *info_out);
 /* Pages of a txn's snapshot. */
 struct kv_env_stat {
     uint64_t txnid;
-    uint64_t tables;         /* named tables */
-    uint64_t pages_end;      /* highest page in use + 1 */
-    uint64_t pages_used;     /* in use, all kinds */
-    uint64_t pages_free;     /* below pages_end and not in use by this snapshot */
-    uint64_t pages_map;      /* space map pages, of pages_used */
+    uint64_t tables;     /* named tables */
+    uint64_t pages_end;  /* highest page in use + 1 */
+    uint64_t pages_used; /* in use, all kinds */
+    uint64_t pages_free; /* below pages_end and not in use by this snapshot */
+    uint64_t pages_map;  /* space map pages, of pages_used */
 };
 
 KV_CHECKED int kv_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out);
@@ -247,12 +248,12 @@ KV_CHECKED int kv_env_copy(struct kv_txn *txn, const char *path,
 KV_CHECKED int kv_env_copy_fd(struct kv_txn *txn, int fd, const struct kv_copy_options *options);
 
 struct kv_reader {
-    int64_t pid;                /* as its own process saw it; other pid namespaces differ */
-    uint64_t txnid;             /* of its snapshot */
-    uint64_t age_ms;            /* since it began */
-    uint64_t pages_held;        /* pages that only this snapshot keeps from reuse; UINT64_MAX: not
+    int64_t pid;         /* as its own process saw it; other pid namespaces differ */
+    uint64_t txnid;      /* of its snapshot */
+    uint64_t age_ms;     /* since it began */
+    uint64_t pages_held; /* pages that only this snapshot keeps from reuse; UINT64_MAX: not
                                  * known, since a write txn was open all the time */
-    int alive;                  /* 0: its process died; its slot is cleared on need */
+    int alive;           /* 0: its process died; its slot is cleared on need */
 };
 
 /* Called for each read txn of each process. A result other than 0 ends the list and is returned. */
@@ -331,9 +332,9 @@ struct kv_table_stat {
     uint64_t pages_branch;
     uint64_t pages_leaf;
     uint64_t pages_overflow;
-    uint64_t bytes;      /* of all its pages */
-    uint32_t depth;      /* levels; 0: empty */
-    uint32_t page_size;  /* bytes */
+    uint64_t bytes;     /* of all its pages */
+    uint32_t depth;     /* levels; 0: empty */
+    uint32_t page_size; /* bytes */
 };
 
 KV_CHECKED int kv_table_stat(struct kv_txn *txn, kv_table table, struct kv_table_stat *stat_out);
@@ -349,9 +350,10 @@ KV_CHECKED int kv_get(struct kv_txn *txn, kv_table table, const struct kv_val *k
 /* kv_put's flags */
 #define KV_NOOVERWRITE 0x01u /* KV_EEXIST if the key exists; *value then is the present value */
 #define KV_APPEND 0x02u      /* the key must be above all others: KV_EORDER else; fills pages */
-#define KV_RESERVE 0x04u     /* only value->size counts; value->data is set to the space, to be filled
-                              * before the txn's next change or commit */
-#define KV_NOSPLIT 0x08u     /* KV_EPAGEFULL, nothing changed, if a page would have to split */
+/* Only value->size counts; value->data is set to the space, to be filled before the txn's next change or
+ * commit. */
+#define KV_RESERVE 0x04u
+#define KV_NOSPLIT 0x08u /* KV_EPAGEFULL, nothing changed, if a page would have to split */
 
 /* Inserts or replaces. Key and value may point into memory read from this txn. */
 KV_CHECKED int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key,

@@ -18,8 +18,8 @@ struct kvi_check {
     uint64_t pages_reached;
     uint64_t pages_total;
     uint64_t progress_next;
-    uint64_t tables;                     /* named tables seen */
-    uint64_t pages_map;                  /* map pages seen */
+    uint64_t tables;    /* named tables seen */
+    uint64_t pages_map; /* map pages seen */
     uint64_t findings;
 };
 

@@ -27,27 +27,27 @@
 struct kvi_registry; /* table handles: txn/registry.h */
 
 struct kv_env {
-    char *path;                     /* as given; "" for memory */
-    char *lock_path;                /* NULL: none */
-    int fd;                         /* data file */
-    uint32_t flags;                 /* KV_READONLY ... */
-    struct kv_options options;      /* defaults filled in; its pointers are void */
+    char *path;                /* as given; "" for memory */
+    char *lock_path;           /* NULL: none */
+    int fd;                    /* data file */
+    uint32_t flags;            /* KV_READONLY ... */
+    struct kv_options options; /* defaults filled in; its pointers are void */
     struct kvi_geometry geometry;
     uint8_t file_id[16];
     struct kvi_map map;
     struct kvi_lockfile *lockfile;
-    struct kvi_shared *shared;      /* kvi_lockfile_shared(lockfile) */
-    struct kvi_space_hints *hints;  /* writer */
-    struct kvi_pool *pool;          /* writer */
-    struct kvi_registry *registry;  /* own lock */
-    _Atomic(uint64_t) file_bytes;   /* size of the data file as last seen; writer changes the file */
-    _Atomic(uint64_t) txns_open;    /* txn handles not ended */
+    struct kvi_shared *shared;     /* kvi_lockfile_shared(lockfile) */
+    struct kvi_space_hints *hints; /* writer */
+    struct kvi_pool *pool;         /* writer */
+    struct kvi_registry *registry; /* own lock */
+    _Atomic(uint64_t) file_bytes;  /* size of the data file as last seen; writer changes the file */
+    _Atomic(uint64_t) txns_open;   /* txn handles not ended */
 };
 
 /* A snapshot taken from its word: page found in the map, verified, decoded. */
 struct kvi_snapshot {
     uint64_t word;
-    struct kvi_ref ref;   /* its page, full tag */
+    struct kvi_ref ref; /* its page, full tag */
     const uint8_t *page;
     struct kvi_snap snap;
 };

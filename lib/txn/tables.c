@@ -21,12 +21,15 @@ static struct kvi_key key_of(const char *name)
     return key;
 }
 
-/* The name must be a possible key. */
+/* The name is a key whose cell holds the table's record. */
 static int name_check(const struct kv_txn *txn, const char *name)
 {
-    if (strlen(name) > txn->env->geometry.key_bytes_max)
+    uint32_t bytes_max =
+        txn->env->geometry.cell_bytes_max - kvi_leaf_cell_bytes(0, KVI_TABLE_RECORD_BYTES);
+
+    if (strlen(name) > bytes_max)
         return kvi_error(KV_EKEYSIZE, "table name of %zu bytes, at most %u are possible",
-                         strlen(name), txn->env->geometry.key_bytes_max);
+                         strlen(name), bytes_max);
     return 0;
 }
 

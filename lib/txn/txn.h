@@ -36,27 +36,27 @@ struct kvi_txn_table {
 
 struct kv_txn {
     struct kv_env *env;
-    struct kv_txn *parent;            /* nested: the txn around this one */
-    struct kv_txn *child;             /* the live nested txn */
+    struct kv_txn *parent; /* nested: the txn around this one */
+    struct kv_txn *child;  /* the live nested txn */
     enum kvi_txn_state state;
     bool write;
-    uint64_t id;                      /* txnid */
-    uint32_t epoch;                   /* raised by renew and refresh: cursors notice */
-    struct kvi_view view;             /* readers: what the snapshot allows */
-    struct kvi_snapshot snapshot;     /* read, or built upon; writers change .snap */
+    uint64_t id;                  /* txnid */
+    uint32_t epoch;               /* raised by renew and refresh: cursors notice */
+    struct kvi_view view;         /* readers: what the snapshot allows */
+    struct kvi_snapshot snapshot; /* read, or built upon; writers change .snap */
     struct kvi_txn_table main;
-    struct kvi_txn_table **tables;    /* by handle index; NULL where not used yet */
+    struct kvi_txn_table **tables; /* by handle index; NULL where not used yet */
     uint32_t tables_size;
-    struct kvi_txn_table *entries;    /* list of all entries */
-    struct kv_cursor *cursors;        /* list of API cursors */
-    struct kvi_reader_slot *slot;     /* readers */
+    struct kvi_txn_table *entries; /* list of all entries */
+    struct kv_cursor *cursors;     /* list of API cursors */
+    struct kvi_reader_slot *slot;  /* readers */
     /* writers */
     enum kv_durability durability;
-    struct kvi_live live;             /* top txn */
-    struct kvi_space *space;          /* top txn's, shared by nested ones */
+    struct kvi_live live;    /* top txn */
+    struct kvi_space *space; /* top txn's, shared by nested ones */
     struct kvi_pager *pager;
-    uint64_t txnid_before;            /* shared.txnid_last to restore if nothing is written */
-    uint8_t *scratch;                 /* kvi_txn_scratch */
+    uint64_t txnid_before; /* shared.txnid_last to restore if nothing is written */
+    uint8_t *scratch;      /* kvi_txn_scratch */
     size_t scratch_bytes;
 };
 
