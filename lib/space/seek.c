@@ -2,18 +2,24 @@
 /*
  * Owns the choice of the region to take pages from, by the entries of the base's map and the hints.
  *
- * Single pages. A txn goes through the file upward, twice: first to rich regions only, then to any that may
- * hold a page. It starts at the beginning, so that the file's tail empties; where the last txn gave up
- * half-way it goes on there, but once in KVI_SPACE_RESTART_TXNS. At most KVI_REGION_TRIES regions may turn out
- * poor, then the file grows. Rich ones first: else a txn would spend its tries on the few pages that each low
- * region got back since the last, and the file would grow although high regions are half free.
+ * Single pages. A txn goes through the file upward three times: to rich regions only, then to those with more
+ * than crumbs, then to any that may hold a page. It starts at the beginning, so that the file's tail empties;
+ * where the last txn gave up half-way it goes on there, but once in KVI_SPACE_RESTART_TXNS. At most
+ * KVI_REGION_TRIES regions may yield crumbs only; as many more are tried if they promise to be largely empty, then
+ * the file grows. Rich ones first: else a txn would spend its
+ * tries on the few pages that each low region got back since the last, and the file would grow although high
+ * regions are half free.
  *
  * An entry bounds what is available from above, so a page of the map that promises nothing is not entered.
  */
 #include "space/space_private.h"
 
-/* The parts of the two passes: rich from the start on, rich below it, any from the start on, any below. */
-#define SEEK_STAGES 4u
+/* The passes, each in two parts: from the start on, and below it. The last one is only for a search that has used
+ * up its tries. */
+#define SEEK_CRUMBS 2u
+#define SEEK_ANY 4u
+#define SEEK_LAST 6u
+#define SEEK_DRY 8u
 
 /* Where a region's entry stops being about the file: free pages at or above page_end are not reuse. */
 static uint32_t pages_to_reuse(const struct kvi_space *space, uint64_t number, uint32_t free_pages)
@@ -79,9 +85,18 @@ int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek, uint64_
 
 /* ---- Single pages ---- */
 
-static uint32_t rich_pages(const struct kvi_space *space)
+/* Pages that a region must promise in a pass. */
+static uint32_t pages_wanted(const struct kvi_space *space, unsigned stage)
 {
-    return space->g.region_pages / KVI_SPACE_RICH_DIVISOR;
+    uint32_t rich = space->g.region_pages / KVI_SPACE_RICH_DIVISOR;
+
+    if (stage < SEEK_CRUMBS)
+        return rich;
+    if (stage < SEEK_ANY)
+        return rich < KVI_SPACE_CRUMBS ? rich : KVI_SPACE_CRUMBS;
+    if (stage < SEEK_LAST)
+        return 1;
+    return space->g.region_pages / KVI_SPACE_EMPTY_DIVISOR;
 }
 
 static void enter_stage(struct kvi_space *space, unsigned stage)
@@ -91,15 +106,19 @@ static void enter_stage(struct kvi_space *space, unsigned stage)
     space->single_stage = stage;
     space->single.at = below ? 0 : space->single_start;
     space->single.end = below ? space->single_start : space->reuse_regions;
-    space->single.free_min = stage < 2 ? rich_pages(space) : 1;
+    space->single.free_min = pages_wanted(space, stage);
     space->single.run_min = 0;
 }
 
-static uint64_t start_at(const struct kvi_space *space, uint64_t resume)
+/* Takes back where the last txn gave up. */
+static uint64_t start_at(const struct kvi_space *space, uint64_t *resume)
 {
-    if (space->hints->txns % KVI_SPACE_RESTART_TXNS == 0 || resume >= space->reuse_regions)
+    uint64_t start = *resume;
+
+    *resume = 0;
+    if (space->hints->txns % KVI_SPACE_RESTART_TXNS == 0 || start >= space->reuse_regions)
         return 0;
-    return resume;
+    return start;
 }
 
 void kvi_space_seek_init(struct kvi_space *space)
@@ -107,10 +126,26 @@ void kvi_space_seek_init(struct kvi_space *space)
     if (space->hints) {
         space->hints->txns++;
         space->hints->txns += space->hints->txns == 0; /* wrapped: 0 means never */
-        space->single_start = start_at(space, space->hints->resume);
-        space->run_start = start_at(space, space->hints->run_resume);
+        space->single_start = start_at(space, &space->hints->resume);
+        space->run_start = start_at(space, &space->hints->run_resume);
     }
     enter_stage(space, 0);
+}
+
+/* Lowers *free_pages to the least that any live snapshot has free there: no more can be available. */
+static int bound_by_live(struct kvi_space *space, uint64_t number, uint32_t *free_pages)
+{
+    for (size_t i = 1; i < space->live_count && *free_pages >= space->single.free_min; i++) {
+        struct kvi_map_entry entry;
+        int rc = kvi_map_lookup(&space->g, &space->io, &space->live[i], number, &entry);
+
+        if (rc)
+            return rc;
+        space->single.looks++;
+        if (entry.ref.pgno && entry.free_pages < *free_pages)
+            *free_pages = entry.free_pages;
+    }
+    return 0;
 }
 
 /* Whether a region that the map promises is worth being loaded. */
@@ -127,18 +162,31 @@ static int worth_it(struct kvi_space *space, uint64_t number, uint32_t free_page
     rc = kvi_space_outlook(space, number, free_pages, &outlook);
     if (rc || outlook.empty)
         return rc;
-    *worth_out = space->single_stage >= 2 || outlook.pages >= space->single.free_min;
-    return 0;
+    if (space->single_stage < SEEK_ANY && outlook.pages < space->single.free_min)
+        return 0;
+    rc = bound_by_live(space, number, &free_pages);
+    *worth_out = free_pages >= space->single.free_min;
+    return rc;
 }
 
-/* No more regions for this txn. Given up half-way: the next one goes on from here. */
-static void run_dry(struct kvi_space *space)
+/* The stage is through, or the tries are: what comes next. A search that gives up half-way leaves word where the
+ * next txn shall go on. */
+static void leave_stage(struct kvi_space *space)
 {
-    bool gave_up = space->single_stage < SEEK_STAGES;
+    bool tried_enough = space->tries >= KVI_REGION_TRIES;
+    bool gave_up = tried_enough || space->single.looks >= KVI_SPACE_LOOKS;
 
-    space->single_stage = SEEK_STAGES;
-    if (space->hints)
-        space->hints->resume = gave_up ? space->single.at : 0;
+    if (gave_up && space->hints)
+        space->hints->resume = space->single.at;
+    if (tried_enough && space->single_stage < SEEK_LAST) {
+        space->tries = 0;
+        enter_stage(space, SEEK_LAST);
+    } else if (gave_up || space->single_stage + 1 == SEEK_LAST ||
+               space->single_stage + 1 == SEEK_DRY) {
+        space->single_stage = SEEK_DRY;
+    } else {
+        enter_stage(space, space->single_stage + 1);
+    }
 }
 
 static int enter_region(struct kvi_space *space, uint64_t number,
@@ -152,28 +200,24 @@ static int enter_region(struct kvi_space *space, uint64_t number,
 int kvi_space_next_single(struct kvi_space *space, struct kvi_space_region **region_out)
 {
     *region_out = NULL;
-    while (space->single_stage < SEEK_STAGES && space->tries < KVI_REGION_TRIES &&
-           space->single.looks < KVI_SPACE_LOOKS) {
+    while (space->single_stage < SEEK_DRY) {
         uint64_t number = 0;
         uint32_t free_pages = 0;
-        bool found;
+        bool found = false;
         bool worth = false;
-        int rc = kvi_space_seek(space, &space->single, &number, &free_pages, &found);
+        int rc = 0;
 
+        if (space->tries < KVI_REGION_TRIES)
+            rc = kvi_space_seek(space, &space->single, &number, &free_pages, &found);
         if (!rc && found)
             rc = worth_it(space, number, free_pages, &worth);
         if (rc)
             return rc;
         if (worth)
             return enter_region(space, number, region_out);
-        if (!found && space->single.looks < KVI_SPACE_LOOKS) {
-            if (space->single_stage + 1 < SEEK_STAGES)
-                enter_stage(space, space->single_stage + 1);
-            else
-                space->single_stage = SEEK_STAGES;
-        }
+        if (!found)
+            leave_stage(space);
     }
-    run_dry(space);
     return 0;
 }
 
@@ -182,7 +226,7 @@ void kvi_space_leave_single(struct kvi_space *space)
     struct kvi_space_region *region = space->current;
 
     region->drained = true;
-    if (region->taken < rich_pages(space))
+    if (region->taken < pages_wanted(space, SEEK_CRUMBS))
         space->tries++;
     kvi_space_note_drained(space, region);
     space->current = NULL;

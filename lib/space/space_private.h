@@ -25,10 +25,15 @@
 #include "base/attr.h"
 #include "space/space.h"
 
-/* A region is rich when at least one page in so many is free: worth going to before others are drained to
- * the last page, and not counted among the tries. Less than that left over in every region is a price that a
- * file can pay: 1.6 % of it. */
+/* A region is rich when at least one page in so many is free: those are gone to first. */
 #define KVI_SPACE_RICH_DIVISOR 64u
+
+/* Pages for which it pays to look into a region (a microsecond or two) and to write its bitmap, instead of
+ * growing. Fewer are crumbs: KVI_REGION_TRIES regions may yield only those in a txn. */
+#define KVI_SPACE_CRUMBS 8u
+
+/* Regions with at least one page in so many free are tried even then. */
+#define KVI_SPACE_EMPTY_DIVISOR 4u
 
 /* Entries of the base's map that the search for single pages looks at in a txn, and each one for a run, before
  * the file grows: all of a file without index pages, many times over; a bound for larger ones. */
@@ -183,7 +188,7 @@ struct kvi_space {
     struct kvi_space_region *current; /* taken from now */
     struct kvi_space_seek single;
     uint64_t single_start; /* region where this txn began to look */
-    unsigned single_stage; /* which part of which pass; SEEK_STAGES: dry */
+    unsigned single_stage; /* which part of which pass; seek.c */
     uint32_t tries;        /* regions that turned out poor */
     uint64_t grow_at;      /* no page from the base's end up to here is available */
     /* runs */
