@@ -26,19 +26,18 @@ struct kvi_shared {
     kvi_atomic_word committed; /* newest committed snapshot: the next writer builds on it */
     kvi_atomic_word visible;   /* newest visible: read txns start there */
     kvi_atomic_word durable;   /* newest that survives a crash of the machine */
-    kvi_atomic_word
-        slot_word[2]; /* what each meta slot is known to hold on disk; stays live until another
-                                       * meta in that slot was flushed */
-    kvi_atomic_word slot_checksum[2]; /* checksum of the meta last written to each slot */
+    /* What each meta slot is known to hold on disk; live until another meta there was flushed. */
+    kvi_atomic_word slot_word[2];
+    kvi_atomic_word slot_checksum[2]; /* of the meta last written to each slot */
     kvi_atomic_word slot_txnid[2];    /* its txnid */
     kvi_atomic_word announced; /* snapshot that is being written to a slot, live as well; 0 none */
-    kvi_atomic_word
-        announcement;       /* 0 none; else slot + 1 in bits 0..1, announcer's owner word above */
-    kvi_atomic_word poison; /* not 0: a flush failed; no writes until recovery */
+    /* 0 none; else slot + 1 in bits 0..1, the announcer's owner word above. */
+    kvi_atomic_word announcement;
+    kvi_atomic_word poison;          /* not 0: a flush failed; no writes until recovery */
     kvi_atomic_word txnid_last;      /* highest txnid ever given to a write txn */
     kvi_atomic_word unflushed_pages; /* allocated by commits since the durable snapshot */
-    kvi_atomic_word
-        unflushed_since_ns;      /* boot time of the first commit after the durable one; 0 none */
+    /* Boot time of the first commit after the durable one; 0 none. */
+    kvi_atomic_word unflushed_since_ns;
     kvi_atomic_word rolled_back; /* newest txnid that the last recovery lost; 0 none */
     kvi_atomic_word ready;       /* not 0: all of the above is valid */
 };
