@@ -24,12 +24,15 @@ struct point {
     bool writer_held;
     uint64_t word;   /* S */
     unsigned slot;   /* X */
+    bool unsure;     /* the other slot's content is perhaps not on disk */
     uint64_t pages;  /* unflushed when it was announced */
     struct kvi_snapshot snapshot;
     struct kvi_meta meta;
 };
 
-/* P2: the slot that does not hold the durable snapshot; if both do, the one that was written later. */
+/* P2: the slot that does not hold the durable snapshot. If both do, the one that was written later: an
+ * unsealed meta was flushed before its sealed copy was made, one of base 0 stands beside what it copies. Of
+ * two that a close or a creation left alike nobody can tell. */
 static int choose_slot(struct point *p, uint64_t durable)
 {
     struct kvi_shared *shared = p->env->shared;
@@ -40,6 +43,7 @@ static int choose_slot(struct point *p, uint64_t durable)
     if (rc)
         return rc;
     p->slot = 1 - y;
+    p->unsure = false;
     if (atomic_load(&shared->slot_word[p->slot]) != durable)
         return 0;
     rc = kvi_slots_read(p->env->fd, p->env->path, &slots);
@@ -48,6 +52,7 @@ static int choose_slot(struct point *p, uint64_t durable)
     if (kvi_slots_word(&slots, 0) != durable || kvi_slots_word(&slots, 1) != durable)
         return kvi_corrupt(p->env->path, KVI_NO_PGNO, "the meta slots were changed by others");
     p->slot = !kvi_meta_sealed(&slots.meta[0]) || slots.meta[1].base == 0;
+    p->unsure = slots.meta[0].base == slots.meta[1].base;
     return 0;
 }
 
@@ -112,15 +117,28 @@ static int compose(struct point *p)
     return 0;
 }
 
+/* P4. */
+static int flush_first(struct point *p)
+{
+    unsigned y = 1 - p->slot;
+    struct kvi_meta meta;
+    int rc = 0;
+
+    p->meta.base = p->meta.txnid;
+    if (p->unsure)
+        rc = kvi_slot_expect(p->env, y, atomic_load(&p->env->shared->durable), &meta);
+    if (!rc && p->unsure)
+        rc = kvi_slot_write(p->env, y, &meta);
+    return rc ? rc : kvi_data_flush(p->env);
+}
+
 /* P4 to P6. */
 static int write_point(struct point *p)
 {
     int rc = 0;
 
-    if (p->pages > p->env->geometry.one_flush_pages) {
-        rc = kvi_data_flush(p->env);
-        p->meta.base = p->meta.txnid;
-    }
+    if (p->unsure || p->pages > p->env->geometry.one_flush_pages)
+        rc = flush_first(p);
     if (!rc)
         rc = kvi_slot_write(p->env, p->slot, &p->meta);
     if (!rc)

@@ -72,11 +72,16 @@ void kvi_announcement_clear(struct kv_env *env)
     atomic_store(&env->shared->announcement, 0);
 }
 
-/* Writes the durable snapshot over slot X and flushes (T3, T4, Q2). */
+/* Writes the durable snapshot over slot X and flushes (T3, T4, Q2). First its own slot once more, same bytes:
+ * of two alike slots the one that stays may never have reached the disk. */
 static int cover_slot(struct kv_env *env, unsigned x, uint64_t durable, struct kvi_meta *meta_out)
 {
     int rc = kvi_slot_expect(env, 1 - x, durable, meta_out);
 
+    if (!rc)
+        rc = kvi_slot_write(env, 1 - x, meta_out);
+    if (!rc)
+        rc = kvi_data_flush(env);
     if (rc)
         return rc;
     meta_out->base = 0;
