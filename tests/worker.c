@@ -109,6 +109,7 @@ static int end_of(struct worker *worker)
         if (errno != EINTR)
             die("waitpid");
     (void)close(worker->out);
+    worker->pid = 0;
     return status;
 }
 
@@ -116,6 +117,8 @@ void worker_kill(struct worker *worker, worker_heard *heard, void *context)
 {
     uint64_t number;
 
+    if (!worker->pid)
+        return;
     if (kill(worker->pid, SIGKILL) != 0)
         die("kill");
     (void)end_of(worker);

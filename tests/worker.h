@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 struct worker {
-    pid_t pid; /* in the child 0 */
+    pid_t pid; /* 0 in the child, and after its end */
     int in;    /* numbers come from here */
     int out;   /* and go here */
     void *context;
@@ -36,7 +36,8 @@ void worker_tell(struct worker *worker, uint64_t number);
 bool worker_hear(struct worker *worker, uint64_t *number_out);
 bool worker_hear_for(struct worker *worker, unsigned timeout_ms, uint64_t *number_out);
 
-/* kill -9, waits for the end, and reads what it had still told: each number through `heard` (may be NULL). */
+/* kill -9, waits for the end, and reads what it had still told: each number through `heard` (may be NULL). Nothing
+ * is done when it has ended already. */
 typedef void worker_heard(void *context, uint64_t number);
 void worker_kill(struct worker *worker, worker_heard *heard, void *context);
 
