@@ -375,8 +375,7 @@ START_TEST(an_announcement_of_a_dead_flusher_is_taken_over)
     ck_assert_uint_eq(atomic_load(&env->shared->announcement), 0);
     ck_assert_uint_eq(db_version(env, 2), 8);
     metas(meta);
-    ck_assert_uint_eq(meta[0].txnid > meta[1].txnid ? meta[0].txnid : meta[1].txnid,
-                      db_txnid(env));
+    ck_assert_uint_eq(meta[0].txnid > meta[1].txnid ? meta[0].txnid : meta[1].txnid, db_txnid(env));
     ck_assert_uint_le(x, 1);
     db_put(env, 3, 8, SMALL);
     db_check(env);
@@ -681,8 +680,9 @@ END_TEST
 
 START_TEST(a_word_that_names_no_snapshot_is_damage_and_touches_nothing)
 {
-    static const uint64_t words[] = {0, 1, 0xFFFF, (uint64_t)16 << 16, (uint64_t)3 << 16 | 5,
-                                     (uint64_t)1 << 40 << 16, UINT64_MAX};
+    static const uint64_t words[] = {
+        0,         1, 0xFFFF, (uint64_t)16 << 16, (uint64_t)3 << 16 | 5, (uint64_t)1 << 40 << 16,
+        UINT64_MAX};
     struct kvi_snapshot snapshot;
     int rc = kvi_snapshot_load(env, words[_i], &snapshot);
 

@@ -19,12 +19,12 @@
 
 enum {
     PAGE = 4096,
-    KEYS = 600,       /* two levels of branches are not needed, one is */
+    KEYS = 600, /* two levels of branches are not needed, one is */
     KEY_CHANGED = 300,
-    KEY_LARGE = 5,    /* has an overflow run before and after */
+    KEY_LARGE = 5, /* has an overflow run before and after */
     LARGE_BYTES = 9000,
     KEY_FILL = 7777,
-    DATA_FILE = 0,    /* in a recording: the first file that is opened */
+    DATA_FILE = 0, /* in a recording: the first file that is opened */
     VALUE_BYTES = 100
 };
 
@@ -38,7 +38,8 @@ static struct kvi_meta newest; /* of `after` */
 static struct kvi_meta base;
 static unsigned newest_slot;
 
-static void put_one(struct kv_txn *txn, kv_table table, unsigned key, unsigned version, size_t bytes)
+static void put_one(struct kv_txn *txn, kv_table table, unsigned key, unsigned version,
+                    size_t bytes)
 {
     char text[32];
     struct kv_val name = {(size_t)snprintf(text, sizeof(text), "key-%06u", key), text};
@@ -105,7 +106,8 @@ static void start(void)
     make_newest();
     after = db_load(path);
     seal_off();
-    if (kvi_meta_sealed(&newest)) { /* small limits: it took two flushes, and would have taken one */
+    if (kvi_meta_sealed(
+            &newest)) { /* small limits: it took two flushes, and would have taken one */
         newest.base = base.txnid;
         db_set_meta(&after, newest_slot, &newest);
         db_store(path, &after);

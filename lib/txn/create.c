@@ -16,7 +16,7 @@
 #include "txn/durable.h"
 
 #define CREATE_TXNID 1u
-#define CREATE_TRIES 16     /* temporary names before giving up: each is 64 random bits */
+#define CREATE_TRIES 16      /* temporary names before giving up: each is 64 random bits */
 #define CREATE_SUFFIX_MAX 32 /* ".new-" and 16 digits */
 
 /* ---- The bytes ---- */

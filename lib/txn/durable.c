@@ -22,10 +22,10 @@
 struct point {
     struct kv_env *env;
     bool writer_held;
-    uint64_t word;   /* S */
-    unsigned slot;   /* X */
-    bool unsure;     /* the other slot's content is perhaps not on disk */
-    uint64_t pages;  /* unflushed when it was announced */
+    uint64_t word;  /* S */
+    unsigned slot;  /* X */
+    bool unsure;    /* the other slot's content is perhaps not on disk */
+    uint64_t pages; /* unflushed when it was announced */
     struct kvi_snapshot snapshot;
     struct kvi_meta meta;
 };
@@ -243,8 +243,8 @@ bool kvi_durable_first(const struct kv_env *env)
     uint64_t b = atomic_load(&shared->slot_txnid[1]);
     uint64_t last = atomic_load(&shared->txnid_last);
 
-    return a == b || (a > b ? a : b) >> KVI_TXNID_GENERATION_SHIFT !=
-                         last >> KVI_TXNID_GENERATION_SHIFT;
+    return a == b ||
+           (a > b ? a : b) >> KVI_TXNID_GENERATION_SHIFT != last >> KVI_TXNID_GENERATION_SHIFT;
 }
 
 /* ---- The last close ---- */

@@ -42,7 +42,7 @@ KVI_MUST_CHECK int kvi_recover_refresh(struct kv_env *env);
 struct kvi_live {
     struct kvi_snapshot *snapshots; /* distinct words */
     size_t count;
-    uint64_t page_end_max;          /* largest page_end: the file may be cut to here */
+    uint64_t page_end_max; /* largest page_end: the file may be cut to here */
 };
 
 /* The live snapshots (DESIGN 4): fence, slots, announced, committed, visible, durable; fence; reader slots, dead

@@ -23,7 +23,7 @@
 /* A byte far past any data that tells whether the descriptor may write: only such a one can be locked so. */
 #define PROBE_BYTE (((uint64_t)1 << 62) + ((uint64_t)1 << 61))
 
-#define LOOK_TRIES 8       /* readings of slots while somebody is writing them */
+#define LOOK_TRIES 8 /* readings of slots while somebody is writing them */
 #define LOOK_PAUSE_US 500u
 
 struct recovery {
@@ -32,12 +32,12 @@ struct recovery {
     struct kvi_slots slots;
     uint64_t file_bytes;
     bool may_write;
-    bool vouched;          /* the lock file's state is of this file as it stands, no flush had failed */
-    bool settled;          /* and says that nothing is left to do */
+    bool vouched; /* the lock file's state is of this file as it stands, no flush had failed */
+    bool settled; /* and says that nothing is left to do */
     unsigned durable_slot; /* vouched: which slot it says is durable */
     unsigned from;         /* slot of the chosen one, or FROM_SHARED */
     struct kvi_meta chosen;
-    uint64_t txnid_lost;   /* newest that was given up; 0 none */
+    uint64_t txnid_lost; /* newest that was given up; 0 none */
 };
 
 uint64_t kvi_txnid_raise(uint64_t txnid)
@@ -118,8 +118,9 @@ static int check_chosen(const struct recovery *r)
     const char *what = NULL;
     int rc = read_snapshot(r, kvi_word(chosen->snap.pgno, chosen->snap.tag), &read, &what);
 
-    if (!rc && !what && (read.snap.tag != chosen->snap.tag || read.txnid != chosen->txnid ||
-                         read.page_end != chosen->page_end))
+    if (!rc && !what &&
+        (read.snap.tag != chosen->snap.tag || read.txnid != chosen->txnid ||
+         read.page_end != chosen->page_end))
         what = "snapshot page: not what its meta slot says";
     return rc || !what ? rc : kvi_corrupt(r->env->path, chosen->snap.pgno, what);
 }

@@ -45,12 +45,14 @@ bool kvi_slots_clean(const struct kvi_slots *slots);
 
 /* Writes `meta` (its checksum is set); and the bytes that a slot had when it was read. Not flushed. */
 KVI_MUST_CHECK int kvi_slot_write(struct kv_env *env, unsigned slot, struct kvi_meta *meta);
-KVI_MUST_CHECK int kvi_slot_rewrite(struct kv_env *env, const struct kvi_slots *slots, unsigned slot);
+KVI_MUST_CHECK int kvi_slot_rewrite(struct kv_env *env, const struct kvi_slots *slots,
+                                    unsigned slot);
 
 /* Flushes the data file; nothing to do for memory databases. */
 KVI_MUST_CHECK int kvi_data_flush(struct kv_env *env);
 
 /* Records in the shared state what a slot is known to hold from now on. */
-void kvi_slot_publish(struct kv_env *env, unsigned slot, uint64_t word, const struct kvi_meta *meta);
+void kvi_slot_publish(struct kv_env *env, unsigned slot, uint64_t word,
+                      const struct kvi_meta *meta);
 
 #endif

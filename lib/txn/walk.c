@@ -18,7 +18,8 @@
 #define WALK_BROKEN (-2)
 #define WALK_BASE_DAMAGED (-3)
 
-#define BASE_CACHE_PAGES 128u /* of the base's space map: a large walk looks at few regions at a time */
+#define BASE_CACHE_PAGES                                                                           \
+    128u /* of the base's space map: a large walk looks at few regions at a time */
 
 /* A page of the base's space map that was read. */
 struct cached {
