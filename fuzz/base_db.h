@@ -40,6 +40,7 @@ enum base_kind {
 
 #define BASE_META_TXNID 32u
 #define BASE_META_BASE 56u
+#define BASE_META_PAGE_END 64u
 #define BASE_KEY_BYTES_MAX 2000u
 #define BASE_VALUE_BYTES_MAX 30000u
 #define BASE_TABLES 4u
@@ -220,7 +221,7 @@ static inline void base_add_index(struct image *image)
     kvi_ref_store(entry, (struct kvi_ref){pgno, 1});
     kvi_snap_encode(&image->g, &snap, snap_page);
     for (unsigned slot = 0; slot < 2; slot++)
-        kvi_le_store64(image_meta(image, slot) + 64, snap.page_end);
+        kvi_le_store64(image_meta(image, slot) + BASE_META_PAGE_END, snap.page_end);
     image_repair(image);
 }
 

@@ -6,7 +6,8 @@
  * the meta slots, as an attacker would: the bounds checks behind the checksums are then all that stands between
  * the bytes and the reader. A damaged image is input: nothing here trusts a number in it.
  *
- * Functions in a header, since fuzz targets and tests share it. Memory is the caller's. One thread.
+ * Functions in a header, since fuzz targets and tests share it. Memory is the caller's. One thread. Internal
+ * modules: base format
  */
 #ifndef FUZZ_IMAGE_H
 #define FUZZ_IMAGE_H
@@ -26,6 +27,7 @@
 #define IMAGE_META_FILE_ID 16u
 #define IMAGE_META_SNAP 40u
 #define IMAGE_META_CHECKSUM 504u
+#define IMAGE_SNAP_PAGE_END 32u
 #define IMAGE_SNAP_MAP_COUNT 80u
 #define IMAGE_SNAP_MAIN 96u
 #define IMAGE_SNAP_NAMED 176u

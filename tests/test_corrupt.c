@@ -631,6 +631,95 @@ START_TEST(a_hostile_file_neither_crashes_nor_hangs)
 }
 END_TEST
 
+/* ---- Forged trees ---- */
+
+/* Appends `count` pages to the file and to the snapshot in both slots; the first of them. */
+static uint64_t append_pages(struct image *image, uint64_t count)
+{
+    uint64_t pgno = image_pages(image);
+
+    image->size_bytes += (size_t)(count << image->g.page_shift);
+    image->bytes = realloc(image->bytes, image->size_bytes);
+    ck_assert_ptr_nonnull(image->bytes);
+    memset(image_page(image, pgno), 0, (size_t)(count << image->g.page_shift));
+    for (unsigned slot = 0; slot < 2; slot++) {
+        uint8_t *meta = image_meta(image, slot);
+        uint8_t *snap = image_page(image, kvi_ref_load(meta + IMAGE_META_SNAP).pgno);
+
+        kvi_le_store64(meta + BASE_META_PAGE_END, image_pages(image));
+        kvi_le_store64(snap + IMAGE_SNAP_PAGE_END, image_pages(image));
+    }
+    return pgno;
+}
+
+/* A branch whose children are all the same page. */
+static void forge_branch(const struct image *image, uint64_t pgno, unsigned level, uint64_t child)
+{
+    struct kvi_item items[200];
+    uint8_t keys[200][2];
+    unsigned count = sizeof items / sizeof items[0];
+
+    memset(items, 0, sizeof items);
+    for (unsigned i = 0; i < count; i++) {
+        keys[i][0] = (uint8_t)(i / 200 + 'a');
+        keys[i][1] = (uint8_t)i;
+        items[i].key = keys[i];
+        items[i].key_bytes = 2;
+        items[i].ref = (struct kvi_ref){child, 1};
+    }
+    kvi_node_init(&image->g, image_page(image, pgno), KVI_PAGE_BRANCH, level, pgno, 1);
+    ck_assert(kvi_node_emit(&image->g, image_page(image, pgno), items, 0, count));
+}
+
+static void forge_leaf(const struct image *image, uint64_t pgno)
+{
+    struct kvi_key key = {(const uint8_t *)"key", 3};
+
+    kvi_node_init(&image->g, image_page(image, pgno), KVI_PAGE_LEAF, 0, pgno, 1);
+    ck_assert_ptr_nonnull(
+        kvi_leaf_insert(&image->g, image_page(image, pgno), 0, key, KVI_CELL_VALUE, 5));
+}
+
+/* Makes `root` the main table's tree in both snapshots. */
+static void forge_main(const struct image *image, uint64_t root, unsigned depth)
+{
+    struct kvi_table_record record = {.root = {root, 1}, .depth = (uint8_t)depth, .entries = 9};
+
+    record.pages_leaf = 1;
+    record.pages_branch = depth - 1;
+    for (unsigned slot = 0; slot < 2; slot++) {
+        uint64_t snap = kvi_ref_load(image_meta(image, slot) + IMAGE_META_SNAP).pgno;
+
+        kvi_table_record_encode(&record, image_page(image, snap) + IMAGE_SNAP_MAIN);
+    }
+}
+
+static void use_forged(struct image *image, const char *what)
+{
+    const char *path = tmp_path("forged.db");
+
+    image_repair(image);
+    watch(what, 0);
+    file_write(path, image->bytes, image->size_bytes);
+    ck_assert_int_ne(exercise_file(path, KV_NOLOCK | KV_READONLY, true).check, 0);
+    (void)exercise_file(path, KV_NOLOCK, false);
+    (void)alarm(0);
+    free(image->bytes);
+}
+
+START_TEST(a_tree_of_shared_pages_is_not_walked_once_for_each_path)
+{
+    struct image image = base_make(BASE_CLOSED, tmp_dir());
+    uint64_t leaf = append_pages(&image, KVI_DEPTH_MAX);
+
+    forge_leaf(&image, leaf);
+    for (unsigned level = 1; level < KVI_DEPTH_MAX; level++)
+        forge_branch(&image, leaf + level, level, leaf + level - 1);
+    forge_main(&image, leaf + KVI_DEPTH_MAX - 1, KVI_DEPTH_MAX);
+    use_forged(&image, "a tree of shared pages");
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("corrupt");
@@ -639,6 +728,7 @@ static Suite *suite(void)
                      KINDS);
     harness_add(s, "sound", the_check_does_not_alarm_on_a_sound_file);
     harness_add_loop(s, "hostile", a_hostile_file_neither_crashes_nor_hangs, 0, BASE_LARGE);
+    harness_add(s, "forged", a_tree_of_shared_pages_is_not_walked_once_for_each_path);
     (void)atexit(forget);
     return s;
 }

@@ -19,6 +19,7 @@
 #include "txn/check.h"
 
 #define CHECK_PROGRESS_PAGES 1024u /* between two calls of the progress callback */
+#define CHECK_VISITS_MAX 2u        /* of all pages, on an average: a sound snapshot has one */
 
 int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what)
 {
@@ -31,40 +32,63 @@ int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what)
     return check->options->finding(check->options->context, &finding);
 }
 
-int kvi_check_reach(struct kvi_check *check, uint64_t pgno, uint64_t count)
+/* Sets the pages' bits; the first that was set before, KVI_NO_PGNO if none was. */
+static uint64_t mark_pages(struct kvi_check *check, uint64_t pgno, uint64_t count)
 {
-    uint64_t end = check->snapshot->snap.page_end;
+    uint64_t twice = KVI_NO_PGNO;
 
-    if (pgno >= end || count > end - pgno)
-        return kvi_check_find(check, pgno, "page at or above the snapshot's page_end");
     for (uint64_t i = pgno; i < pgno + count; i++) {
         uint8_t bit = (uint8_t)(1u << (i & 7));
 
-        if (check->reached[i >> 3] & bit) {
-            int rc = kvi_check_find(check, i, "page is used twice");
-
-            if (rc)
-                return rc;
-        }
+        if ((check->reached[i >> 3] & bit) && twice == KVI_NO_PGNO)
+            twice = i;
         check->reached[i >> 3] |= bit;
     }
     check->pages_reached += count;
-    if (check->options->progress && check->pages_reached >= check->progress_next) {
-        check->progress_next = check->pages_reached + CHECK_PROGRESS_PAGES;
-        return check->options->progress(check->options->context, check->pages_reached,
-                                        check->pages_total);
-    }
-    return 0;
+    return twice;
 }
 
+int kvi_check_reach(struct kvi_check *check, uint64_t pgno, uint64_t count)
+{
+    uint64_t end = check->snapshot->snap.page_end;
+    uint64_t twice;
+    int rc = 0;
+
+    if (pgno >= end || count > end - pgno)
+        return kvi_check_find(check, pgno, "page at or above the snapshot's page_end");
+    twice = mark_pages(check, pgno, count);
+    if (twice != KVI_NO_PGNO)
+        rc = kvi_check_find(check, twice, "page is used twice");
+    /* Runs that overlap would else take time with the square of the file's size. */
+    if (!rc && check->pages_reached > end * CHECK_VISITS_MAX)
+        rc = kvi_corrupt(check->env->path, pgno, "pages are used again and again: check given up");
+    if (!rc && check->options->progress && check->pages_reached >= check->progress_next) {
+        check->progress_next = check->pages_reached + CHECK_PROGRESS_PAGES;
+        rc = check->options->progress(check->options->context, check->pages_reached,
+                                      check->pages_total);
+    }
+    return rc;
+}
+
+static bool is_reached(const struct kvi_check *check, uint64_t pgno)
+{
+    return pgno < check->snapshot->snap.page_end && (check->reached[pgno >> 3] >> (pgno & 7) & 1);
+}
+
+/* A page that was seen before is not gone into again: a forged tree has more paths than there is time for. */
 static int tree_page(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
                      uint64_t pages, const uint8_t *page, const char *what)
 {
+    struct kvi_check *check = context;
+    bool before = is_reached(check, ref.pgno);
+    int rc;
+
     (void)type;
     (void)level;
     if (!page)
-        return kvi_check_find(context, ref.pgno, what);
-    return kvi_check_reach(context, ref.pgno, pages);
+        return kvi_check_find(check, ref.pgno, what);
+    rc = kvi_check_reach(check, ref.pgno, pages);
+    return !rc && before ? KVI_TREE_SKIP : rc;
 }
 
 static int tree_finding(void *context, uint64_t pgno, const char *what)
