@@ -276,6 +276,32 @@ static void delete_random(struct ops *ops)
     }
 }
 
+/* Takes some records off the end and appends others in a row. */
+static void append_run(struct ops *ops)
+{
+    struct kvi_tree *tree = tree_db_tree(&ops->db);
+    uint64_t take = rng_below(&ops->rng, 40);
+    uint32_t number = model_below(&ops->model, ops->model.count);
+
+    for (; take > 0 && number != MODEL_NONE; take--) {
+        ck_ok(kvi_tree_delete(tree, ops->model.keys[number], KVI_CELL_VALUE));
+        model_delete(ops, number);
+        number = model_below(&ops->model, ops->model.count);
+    }
+    number = number == MODEL_NONE ? 0 : number + 1;
+    for (; number < ops->model.count; number += 1 + (uint32_t)rng_below(&ops->rng, 3)) {
+        struct model_value value = new_value(ops);
+        struct kvi_tree_put put = {ops->bytes, value.size_bytes, NULL};
+
+        ck_ok(kvi_tree_put(tree, ops->model.keys[number], &put, KV_APPEND));
+        model_put(ops, number, value);
+        ck_rc(kvi_tree_put(tree, ops->model.keys[number], &put, KV_APPEND), KV_EORDER);
+        if (rng_chance(&ops->rng, 3)) {
+            return;
+        }
+    }
+}
+
 static void get_random(struct ops *ops)
 {
     uint32_t number = any_key(ops);
@@ -458,6 +484,9 @@ static void step(struct ops *ops)
     }
     if (rng_below(&ops->rng, 8000) == 0) {
         empty(ops);
+    }
+    if (rng_below(&ops->rng, 80) == 0) {
+        append_run(ops);
     }
     switch (rng_below(&ops->rng, 5)) {
     case 0:

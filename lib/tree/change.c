@@ -56,7 +56,7 @@ static int spill(struct kvi_tree *tree)
     struct kvi_tree *other = tree;
 
     do {
-        int rc = kvi_cursors_park(other, NULL);
+        int rc = kvi_tree_park(other);
 
         if (rc)
             return rc;

@@ -273,15 +273,13 @@ static int make_root(struct kvi_tree *tree, struct kvi_path *path)
     return 0;
 }
 
-/* To behind the last record; KV_EORDER if the key does not belong there. */
-static int find_end(struct kvi_change *change)
+/* From the last record of the path's leaf to behind it; KV_EORDER if the key does not belong
+ * there. */
+static int step_behind(struct kvi_change *change)
 {
     struct kvi_leaf_cell last;
-    int rc = kvi_path_edge(change->tree, KVI_PATH_LAST, KVI_PATH_TOUCH, change->path);
+    int rc = cell_at_path(change, &last);
 
-    if (rc || change->path->depth == 0)
-        return rc;
-    rc = cell_at_path(change, &last);
     if (rc)
         return rc;
     if (kvi_key_compare(change->key.data, change->key.size, last.key, last.key_bytes) <= 0)
@@ -290,30 +288,81 @@ static int find_end(struct kvi_change *change)
     return 0;
 }
 
-int kvi_put_key(struct kvi_change *change, struct kvi_key key, struct kvi_tree_put *put,
-                uint32_t flags)
+/* Appends in place to the leaf that the last append went to, without a descent: the path has that
+ * leaf alone. For values that stay inline. KV_EPAGEFULL: nothing was changed. */
+static int append_to_last(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
 {
-    enum kvi_path_mode mode = flags & KV_NOOVERWRITE ? KVI_PATH_READ : KVI_PATH_TOUCH;
     struct kvi_tree *tree = change->tree;
+    struct kvi_step *step = &change->path->steps[0];
+    struct kvi_ref ref = {tree->last_pgno, 0};
     struct kvi_new_value value;
-    bool exact = false;
-    int rc;
+    int rc = kvi_pager_touch(tree->pager, &ref, KVI_PAGE_LEAF, 0, &step->image);
 
-    change->key = key;
-    if (flags & KV_APPEND)
-        rc = find_end(change);
-    else
-        rc = kvi_path_find(tree, key, mode, change->path, &exact);
     if (rc)
         return rc;
-    if (exact)
-        return kvi_put_at(change, put, flags);
-    rc = kvi_value_make(tree, key.size, put, flags, &value);
+    assert(ref.pgno == tree->last_pgno);
+    if (kvi_header_count(step->image) == 0 ||
+        !kvi_node_frame_ok(kvi_tree_geometry(tree), step->image))
+        return kvi_tree_damaged(tree, ref.pgno, "leaf page with a bad frame");
+    change->path->depth = 1;
+    step->page = step->image;
+    step->slot = kvi_header_count(step->image) - 1;
+    rc = step_behind(change);
+    if (!rc)
+        rc = kvi_value_make(tree, change->key.size, put, flags, &value);
+    return rc ? rc : insert(change, &value, put, flags | KV_NOSPLIT);
+}
+
+/* To behind the last record. */
+static int find_end(struct kvi_change *change)
+{
+    int rc = kvi_path_edge(change->tree, KVI_PATH_LAST, KVI_PATH_TOUCH, change->path);
+
+    return rc || change->path->depth == 0 ? rc : step_behind(change);
+}
+
+/* A key that is not there: makes the root if there is none, and inserts. */
+static int put_new(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
+{
+    struct kvi_tree *tree = change->tree;
+    struct kvi_new_value value;
+    int rc = kvi_value_make(tree, change->key.size, put, flags, &value);
+
     if (!rc && change->path->depth == 0)
         rc = make_root(tree, change->path);
     else if (!rc && !kvi_path_leaf(change->path)->image)
         rc = kvi_path_touch(tree, change->path);
     return rc ? rc : insert(change, &value, put, flags);
+}
+
+/* KV_APPEND: no search. */
+static int append(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
+{
+    struct kvi_tree *tree = change->tree;
+    int rc = find_end(change);
+
+    if (!rc)
+        rc = put_new(change, put, flags);
+    if (!rc)
+        tree->last_pgno =
+            kvi_header_pgno(change->rewritten ? change->landed : kvi_path_leaf(change->path)->page);
+    return rc;
+}
+
+int kvi_put_key(struct kvi_change *change, struct kvi_key key, struct kvi_tree_put *put,
+                uint32_t flags)
+{
+    enum kvi_path_mode mode = flags & KV_NOOVERWRITE ? KVI_PATH_READ : KVI_PATH_TOUCH;
+    bool exact = false;
+    int rc;
+
+    change->key = key;
+    if (flags & KV_APPEND)
+        return append(change, put, flags);
+    rc = kvi_path_find(change->tree, key, mode, change->path, &exact);
+    if (rc)
+        return rc;
+    return exact ? kvi_put_at(change, put, flags) : put_new(change, put, flags);
 }
 
 int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
@@ -322,8 +371,16 @@ int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put 
     struct kvi_change change;
     struct kvi_path path;
     int rc = kvi_change_begin(&change, tree, &path, NULL, flags, &key);
+    bool descend = true;
 
-    if (!rc)
+    if (!rc && flags & KV_APPEND && tree->last_pgno &&
+        kvi_leaf_inline(kvi_tree_geometry(tree), key.size, put->size_bytes)) {
+        change.key = key;
+        rc = append_to_last(&change, put, flags);
+        descend = rc == KV_EPAGEFULL && !(flags & KV_NOSPLIT);
+        rc = descend ? 0 : rc;
+    }
+    if (!rc && descend)
         rc = kvi_put_key(&change, key, put, flags);
     return kvi_change_end(&change, flags, rc);
 }

@@ -174,6 +174,37 @@ static int spread_in_way(struct kvi_change *change, unsigned index, const struct
     return rc;
 }
 
+/* A leaf of its own for a record at the end of a run: nothing moves, and the full leaf stays as it
+ * is. */
+static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
+{
+    struct kvi_tree *tree = change->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+    struct kvi_item *item = &pending->items[0];
+    struct kvi_key key = {item->key, item->key_bytes};
+    struct kvi_leaf_cell last;
+    uint8_t *place, *image;
+    int rc = kvi_pager_new(tree->pager, KVI_PAGE_LEAF, 0, &item->ref, &image);
+
+    if (rc)
+        return rc;
+    place = kvi_leaf_insert(g, image, 0, key, item->kind, item->payload_bytes);
+    if (!place || !kvi_leaf_cell_at(g, leaf->image, pending->slot - 1, &last))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
+    if (item->payload_bytes)
+        memcpy(place, item->payload, item->payload_bytes);
+    item->key_bytes =
+        (uint32_t)kvi_separator_bytes((struct kvi_key){last.key, last.key_bytes}, key);
+    pending->slot = change->path->depth > 1 ? leaf[-1].slot + 1 : 1;
+    tree->record.pages_leaf++;
+    tree->last_pgno = 0;
+    change->rewritten = true;
+    change->landed = image;
+    change->landed_slot = 0;
+    return 0;
+}
+
 /* Makes room at one level; *pending becomes what the parent must take. */
 static int spread(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
 {
@@ -188,6 +219,8 @@ static int spread(struct kvi_change *change, unsigned index, struct kvi_pending 
         rc = spread_in_way(change, index, &anew, pending, &done);
     if (!rc && !done)
         rc = find_way(change, index, pending, &way);
+    if (!rc && !done && way.bias == KVI_PLAN_APPEND && kvi_path_level(change->path, index) == 0)
+        return append_leaf(change, pending);
     if (!rc && !done)
         rc = spread_in_way(change, index, &way, pending, &done);
     if (!rc && !done)

@@ -46,6 +46,7 @@ struct kvi_tree {
     uint64_t tail_pgno;    /* leaf of the last insert, 0: something else came after it */
     unsigned tail_slot;    /* its slot there */
     unsigned tail_run;     /* inserts in a row, each right behind the one before it */
+    uint64_t last_pgno;    /* the last leaf, if known and dirty in this txn; 0: not known */
     bool changed;          /* record differs from the one stored */
 };
 
