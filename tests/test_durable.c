@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 #include "fault_os.h"
 #include "harness.h"
 #include "txn/durable.h"
+#include "txn/lockfile_layout.h"
 #include "txn/recover.h"
 
 enum {
@@ -617,6 +619,76 @@ START_TEST(a_lock_file_that_does_not_match_the_slots_is_not_believed)
 }
 END_TEST
 
+/* The word of the newest committed snapshot in a lock file that nobody has open. */
+static void scribble_committed(uint64_t word)
+{
+    const char *lock = tmp_path("a.db-lock");
+    size_t bytes;
+    uint8_t *data = file_read(lock, &bytes);
+
+    ck_assert_uint_ge(bytes, offsetof(struct kvi_lock_head, shared) + sizeof(struct kvi_shared));
+    memcpy(data + offsetof(struct kvi_lock_head, shared.committed), &word, sizeof(word));
+    file_write(lock, data, bytes);
+    free(data);
+}
+
+START_TEST(a_scribbled_word_in_the_lock_file_is_no_candidate)
+{
+    static const uint64_t words[] = {
+        1, 0xFFFF, (uint64_t)16 << 16, (uint64_t)3 << 16 | 5, (uint64_t)1 << 60, UINT64_MAX};
+    size_t bytes = SMALL;
+
+    db_close(env);
+    db_child_killed(lazy_and_die, &bytes);
+    scribble_committed(words[_i]);
+    env = db_open(path, 0);
+    ck_assert_uint_eq(db_version(env, 45), 1);
+    ck_assert_uint_ne(db_rolled_back(env), 0);
+    db_put(env, 1, 2, SMALL);
+    db_check(env);
+}
+END_TEST
+
+/* ---- Without locks ---- */
+
+START_TEST(without_locks_envs_see_each_others_commits_and_may_write_in_turn)
+{
+    struct kv_env *a;
+    struct kv_env *b;
+
+    db_close(env);
+    a = db_open(path, KV_NOLOCK);
+    b = db_open(path, KV_NOLOCK);
+    for (unsigned i = 0; i < 30; i++) {
+        db_put(i % 3 ? a : b, i % 5, 100 + i, i % 7 ? SMALL : 20000);
+        ck_assert_uint_eq(db_version(a, i % 5), 100 + i);
+        ck_assert_uint_eq(db_version(b, i % 5), 100 + i);
+    }
+    db_close(a);
+    db_close(b);
+    env = db_open(path, 0);
+    ck_assert_uint_eq(db_version(env, 4), 129);
+    db_check(env);
+}
+END_TEST
+
+START_TEST(a_memory_database_is_never_flushed)
+{
+    struct kv_options options = KV_OPTIONS_INIT;
+    struct kv_env *memory;
+
+    options.flags = KV_MEMORY;
+    fault_arm(FAULT_SYNCS, 0, 0);
+    ck_ok(kv_env_open(NULL, &options, &memory));
+    ck_ok(db_try_put(memory, 1, 2, SMALL, KV_DURABLE));
+    ck_ok(db_try_put(memory, 1, 3, BIG, KV_LAZY));
+    ck_ok(kv_env_sync(memory));
+    ck_assert_uint_eq(db_version(memory, 1), 3);
+    ck_assert_uint_eq(fault_count(FAULT_SYNCS), 0);
+    db_close(memory);
+}
+END_TEST
+
 /* ---- The live set and the file's size ---- */
 
 static int count_words(const struct kvi_live *live, uint64_t word)
@@ -771,6 +843,11 @@ static Suite *suite(void)
     harness_add_loop(s, "killed", lazy_commits_of_the_dead_are_found_by_the_lock_file, 0, 2);
     harness_add(s, "killed", after_a_boot_they_are_gone_and_their_ids_are_not_used_again);
     harness_add(s, "killed", a_lock_file_that_does_not_match_the_slots_is_not_believed);
+    harness_add_loop(s, "killed", a_scribbled_word_in_the_lock_file_is_no_candidate, 0, 6);
+    harness_add_fixture(s, "nolock",
+                        without_locks_envs_see_each_others_commits_and_may_write_in_turn, start,
+                        stop);
+    harness_add(s, "nolock", a_memory_database_is_never_flushed);
     harness_add_fixture(s, "live", slots_committed_visible_durable_and_readers_are_live_each_once,
                         start, stop);
     harness_add(s, "live", more_readers_than_first_room_are_all_live);

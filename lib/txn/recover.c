@@ -76,11 +76,16 @@ static int read_snapshot(const struct recovery *r, uint64_t word, struct kvi_met
 {
     const struct kvi_geometry *g = &r->env->geometry;
     uint64_t pgno = kvi_word_pgno(word);
-    uint8_t *page = malloc(g->page_size);
     struct kvi_snap snap;
+    uint8_t *page;
     size_t got = 0;
     int rc;
 
+    if (pgno >= r->file_bytes >> g->page_shift) {
+        *what_out = "the file is shorter than its snapshot needs";
+        return 0;
+    }
+    page = malloc(g->page_size);
     if (!page)
         return ENOMEM;
     rc = kvi_os->read_at(r->env->fd, page, g->page_size, pgno << g->page_shift, &got);
