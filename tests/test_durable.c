@@ -281,7 +281,8 @@ END_TEST
 START_TEST(a_reader_of_a_snapshot_that_was_given_up_keeps_it)
 {
     struct kv_txn *txn;
-    struct kv_val key = {10, "key-000003"};
+    char name[] = "key-000003";
+    struct kv_val key = {sizeof(name) - 1, name};
     struct kv_val value;
     unsigned version;
 

@@ -163,7 +163,7 @@ static bool cut_pointless(struct kv_env *env, uint64_t slack)
 int kvi_env_cut(struct kv_env *env, bool exact)
 {
     uint64_t slack = cut_slack(env, exact);
-    struct kvi_live live;
+    struct kvi_live live = {NULL, 0, 0};
     int rc;
 
     if (!exact && cut_pointless(env, slack))
