@@ -105,11 +105,13 @@ static int write_start(struct kv_txn *txn)
 int kvi_txn_begin_write(struct kv_txn *txn, uint32_t timeout_ms)
 {
     struct kv_env *env = txn->env;
-    int rc = kvi_lockfile_lock_writer(env->lockfile, timeout_ms);
+    int rc = kvi_lockfile_intact(env->lockfile); /* a lock file that was cut is no memory */
 
+    if (!rc)
+        rc = kvi_lockfile_lock_writer(env->lockfile, timeout_ms);
     if (rc)
         return rc;
-    rc = kvi_lockfile_intact(env->lockfile);
+    rc = kvi_lockfile_intact(env->lockfile); /* it may have been a long wait */
     if (!rc && (env->flags & KV_NOLOCK))
         rc = kvi_recover_refresh(env);
     if (!rc)
