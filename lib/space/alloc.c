@@ -19,48 +19,8 @@
 
 /* ---- Inside a region ---- */
 
-/* The available pages of a word that lie in [from, end). */
-static uint64_t word_between(const struct kvi_space_region *region, uint32_t word, uint32_t from,
-                             uint32_t end)
-{
-    uint32_t first = word * 64;
-    uint32_t low = from > first ? from - first : 0;
-    uint32_t high = end - first < 64 ? end - first : 64;
-
-    return kvi_space_available(region, word) & kvi_bits_mask(low, high);
-}
-
-/* The first run of `count` available pages in [from, end). */
-static bool find_run(const struct kvi_space_region *region, uint32_t from, uint32_t end,
-                     uint32_t count, uint32_t *index_out)
-{
-    uint32_t open = 0; /* available pages that reach up to the word looked at */
-
-    for (uint32_t w = from / 64; w * 64 < end; w++) {
-        uint64_t word = word_between(region, w, from, end);
-        uint32_t low = word == UINT64_MAX ? 64 : (uint32_t)__builtin_ctzll(~word);
-        uint64_t inside;
-
-        if (open + low >= count) {
-            *index_out = w * 64 - open;
-            return true;
-        }
-        if (low == 64) {
-            open += 64;
-            continue;
-        }
-        inside = count <= 64 ? kvi_bits_runs(word, count) : 0;
-        if (inside) {
-            *index_out = w * 64 + (uint32_t)__builtin_ctzll(inside);
-            return true;
-        }
-        open = (uint32_t)__builtin_clzll(~word);
-    }
-    return false;
-}
-
-static uint64_t take(struct kvi_space *space, struct kvi_space_region *region, uint32_t index,
-                     uint32_t count)
+uint64_t kvi_space_take(struct kvi_space *space, struct kvi_space_region *region, uint32_t index,
+                        uint32_t count)
 {
     kvi_space_claim(space, region, index, count);
     return region->number * space->g.region_pages + index;
@@ -73,33 +33,15 @@ static bool take_single(struct kvi_space *space, struct kvi_space_region *region
     uint32_t end = kvi_space_reuse_limit(space, region->number);
 
     for (; region->scan * 64 < end; region->scan++) {
-        uint64_t word = word_between(region, region->scan, 0, end);
+        uint64_t word = kvi_space_available_in(region, region->scan, 0, end);
 
         if (word) {
-            *pgno_out = take(space, region, region->scan * 64 + (uint32_t)__builtin_ctzll(word), 1);
+            *pgno_out = kvi_space_take(space, region,
+                                       region->scan * 64 + (uint32_t)__builtin_ctzll(word), 1);
             return true;
         }
     }
     return false;
-}
-
-/* A run below the base's end. Keeps that no run of run_count pages begins below run_at. */
-static bool take_run(struct kvi_space *space, struct kvi_space_region *region, uint32_t count,
-                     uint64_t *pgno_out)
-{
-    uint32_t end = kvi_space_reuse_limit(space, region->number);
-    uint32_t from = region->run_count && count >= region->run_count ? region->run_at : 0;
-    uint32_t index;
-
-    region->run_count = count;
-    if (from >= end || !find_run(region, from, end, count, &index)) {
-        region->run_at = end;
-        region->run_none = count;
-        return false;
-    }
-    region->run_at = index + count;
-    *pgno_out = take(space, region, index, count);
-    return true;
 }
 
 /* ---- Released pages ---- */
@@ -114,7 +56,7 @@ static int take_from_entry(struct kvi_space *space, struct kvi_space_released *e
 
     if (rc || kvi_bits_any_set(kvi_region_bits(region), index, count))
         return rc;
-    *pgno_out = take(space, region, index, count);
+    *pgno_out = kvi_space_take(space, region, index, count);
     *found_out = true;
     return 0;
 }
@@ -183,90 +125,6 @@ static int reuse_single(struct kvi_space *space, uint64_t *pgno_out, bool *found
     }
 }
 
-/* Looks into one region that the map promises for a run. *tried_out: it was looked at in vain. */
-static int try_run(struct kvi_space *space, uint64_t number, uint32_t count, uint64_t *pgno_out,
-                   bool *found_out, bool *tried_out)
-{
-    struct kvi_space_region *region =
-        (struct kvi_space_region *)kvi_space_table_find(&space->table, number);
-    bool hopeless = false;
-    int rc;
-
-    if (region && region->run_none && count >= region->run_none)
-        return 0;
-    rc = kvi_space_run_hopeless(space, number, count, &hopeless);
-    if (rc || hopeless)
-        return rc;
-    rc = kvi_space_region(space, number, &region);
-    if (!rc)
-        rc = kvi_space_region_live(space, region);
-    if (rc)
-        return rc;
-    *found_out = take_run(space, region, count, pgno_out);
-    *tried_out = !*found_out;
-    if (!*found_out && !region->claimed)
-        kvi_space_note_run(space, region);
-    return 0;
-}
-
-/* Looks for a run in the regions of the seek. */
-static int reuse_run_in(struct kvi_space *space, struct kvi_space_seek *seek, uint32_t *tries,
-                        uint64_t *pgno_out, bool *found_out)
-{
-    while (*tries < KVI_REGION_TRIES && !*found_out) {
-        uint64_t number = 0;
-        uint32_t free_pages;
-        bool promising;
-        bool tried = false;
-        int rc = kvi_space_seek(space, seek, &number, &free_pages, &promising);
-
-        if (rc || !promising)
-            return rc;
-        rc = try_run(space, number, seek->run_min, pgno_out, found_out, &tried);
-        if (rc)
-            return rc;
-        *tries += tried;
-        if (*found_out)
-            space->run_region = number;
-    }
-    return 0;
-}
-
-/* Given up half-way: the next txn goes on there. */
-static void note_run_end(struct kvi_space *space, bool found, uint32_t count, uint32_t tries,
-                         uint64_t at)
-{
-    if (found) {
-        space->run_count = count;
-        return;
-    }
-    space->run_fail = count;
-    if (space->hints)
-        space->hints->run_resume = tries < KVI_REGION_TRIES ? 0 : at;
-}
-
-static int reuse_run(struct kvi_space *space, uint64_t count, uint64_t *pgno_out, bool *found_out)
-{
-    struct kvi_space_seek seek = {0, space->reuse_regions, (uint32_t)count, (uint32_t)count, 0};
-    uint32_t tries = 0;
-    uint64_t start;
-    int rc;
-
-    if (count > space->g.region_pages || (space->run_fail && count >= space->run_fail))
-        return 0;
-    start = space->run_count && count >= space->run_count ? space->run_region : space->run_start;
-    seek.at = start;
-    rc = reuse_run_in(space, &seek, &tries, pgno_out, found_out);
-    if (!rc && !*found_out && tries < KVI_REGION_TRIES) {
-        seek.at = 0;
-        seek.end = start;
-        rc = reuse_run_in(space, &seek, &tries, pgno_out, found_out);
-    }
-    if (!rc)
-        note_run_end(space, *found_out, (uint32_t)count, tries, seek.at);
-    return rc;
-}
-
 /* ---- Growth ---- */
 
 static int grow_to(struct kvi_space *space, uint64_t end)
@@ -301,7 +159,7 @@ static int find_new(struct kvi_space *space, uint64_t at, uint32_t count,
             rc = kvi_space_region_live(space, *region_out);
         if (rc)
             return rc;
-        if (find_run(*region_out, (uint32_t)(at % pages), pages, count, index_out))
+        if (kvi_space_find_run(*region_out, (uint32_t)(at % pages), pages, count, index_out))
             return 0;
         at = at - at % pages + pages;
         if (at < space->live_end)
@@ -347,7 +205,7 @@ static int take_new(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
     rc = grow_to(space, pgno + count);
     if (rc)
         return rc;
-    *pgno_out = take(space, region, index, (uint32_t)count);
+    *pgno_out = kvi_space_take(space, region, index, (uint32_t)count);
     *from = pgno + count;
     return 0;
 }
@@ -380,7 +238,7 @@ int kvi_space_alloc(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
                     : reuse_released_run(space, count, pgno_out, &found);
     if (!rc && !found)
         rc = count == 1 ? reuse_single(space, pgno_out, &found)
-                        : reuse_run(space, count, pgno_out, &found);
+                        : kvi_space_reuse_run(space, count, pgno_out, &found);
     if (rc || found)
         return rc;
     return take_new(space, count, pgno_out);

@@ -6,8 +6,8 @@
  *
  * Two kinds of knowledge. A key stands for the exact set of live bitmaps of a region: with the same key, what
  * was found then is so now. Otherwise a region that was left with nothing available is expected to hold what
- * was freed in it since, until the hint is old or the oldest live snapshot has gone, which may have held
- * many pages. A wrong expectation costs one look into the region, or some growth.
+ * was freed in it since, until the hint is old or a reader has gone, who may have held many pages; new readers
+ * only hold more. A wrong expectation costs one look into the region, or some growth.
  *
  * One thread at a time: the writer's.
  */
@@ -23,6 +23,50 @@ struct kvi_space_hints *kvi_space_hints_new(void)
 void kvi_space_hints_free(struct kvi_space_hints *hints)
 {
     free(hints);
+}
+
+static bool is_live(const struct kvi_space *space, uint64_t txnid)
+{
+    for (size_t i = 0; i < space->live_count; i++)
+        if (kvi_header_txnid(space->live[i].page) == txnid)
+            return true;
+    return false;
+}
+
+/* The base and the one before it come and go with every txn, and hold little. */
+static void remember_old(struct kvi_space *space)
+{
+    struct kvi_space_hints *hints = space->hints;
+    uint64_t base = kvi_header_txnid(space->base.page);
+
+    hints->old_count = 0;
+    for (size_t i = 0; i < space->live_count; i++) {
+        uint64_t txnid = kvi_header_txnid(space->live[i].page);
+
+        if (txnid >= base || base - txnid == 1)
+            continue;
+        if (hints->old_count == KVI_SPACE_OLD) {
+            hints->departures++;
+            return;
+        }
+        hints->old[hints->old_count++] = txnid;
+    }
+}
+
+void kvi_space_hints_begin(struct kvi_space *space)
+{
+    struct kvi_space_hints *hints = space->hints;
+    bool all_here = true;
+
+    if (!hints)
+        return;
+    hints->txns++;
+    hints->txns += hints->txns == 0; /* wrapped: 0 means never */
+    for (uint32_t i = 0; i < hints->old_count && all_here; i++)
+        all_here = is_live(space, hints->old[i]);
+    hints->departures += !all_here;
+    hints->departures += hints->departures == 0; /* from 1 */
+    remember_old(space);
 }
 
 /* The hint of a region; NULL: none. */
@@ -49,7 +93,7 @@ static struct kvi_space_hint *make_hint(struct kvi_space *space, uint64_t number
         hint->empty_key = 0;
         hint->run_key = 0;
         hint->run_none = 0;
-        hint->oldest = 0; /* no txnid: expectations count from 0 free pages */
+        hint->departures = 0; /* never the number now */
         hint->free_pages = 0;
     }
     hint->txns = space->hints->txns;
@@ -58,30 +102,30 @@ static struct kvi_space_hint *make_hint(struct kvi_space *space, uint64_t number
 
 static bool hint_fresh(const struct kvi_space *space, const struct kvi_space_hint *hint)
 {
-    return hint->oldest == space->live_oldest &&
+    return hint->departures == space->hints->departures &&
            space->hints->txns - hint->txns < KVI_SPACE_HINT_TXNS;
 }
 
-int kvi_space_outlook(struct kvi_space *space, uint64_t number, uint32_t free_pages,
-                      struct kvi_space_outlook *outlook_out)
+int kvi_space_expect(struct kvi_space *space, uint64_t number, uint32_t free_pages,
+                     uint32_t *pages_out, bool *empty_out)
 {
     const struct kvi_space_hint *hint = find_hint(space, number);
     uint64_t key;
-    int rc;
+    int rc = 0;
 
-    outlook_out->pages = free_pages;
-    outlook_out->empty = false;
+    *pages_out = free_pages;
+    *empty_out = false;
     if (!hint)
         return 0;
     if (hint->empty_key) {
         rc = kvi_space_live_key(space, number, &key);
-        if (rc)
-            return rc;
-        outlook_out->empty = key == hint->empty_key;
+        *empty_out = !rc && key == hint->empty_key;
     }
-    if (hint_fresh(space, hint))
-        outlook_out->pages = free_pages > hint->free_pages ? free_pages - hint->free_pages : 0;
-    return 0;
+    if (*empty_out)
+        *pages_out = 0;
+    else if (hint_fresh(space, hint))
+        *pages_out = free_pages > hint->free_pages ? free_pages - hint->free_pages : 0;
+    return rc;
 }
 
 int kvi_space_run_hopeless(struct kvi_space *space, uint64_t number, uint32_t count,
@@ -108,7 +152,7 @@ void kvi_space_note_drained(struct kvi_space *space, const struct kvi_space_regi
     if (!hint)
         return;
     hint->empty_key = region->claimed ? 0 : region->key;
-    hint->oldest = space->live_oldest;
+    hint->departures = space->hints->departures;
     hint->free_pages = region->free_pages;
 }
 

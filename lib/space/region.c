@@ -160,7 +160,7 @@ static int collect_refs(struct kvi_space *space, uint64_t number, uint32_t *coun
     return 0;
 }
 
-static uint64_t mix(uint64_t value)
+uint64_t kvi_space_mix(uint64_t value)
 {
     value = (value ^ value >> 31) * 0xBF58476D1CE4E5B9u;
     value = (value ^ value >> 27) * 0x94D049BB133111EBu;
@@ -170,10 +170,10 @@ static uint64_t mix(uint64_t value)
 /* A sum, so that the order of the snapshots does not matter. How far pages are reused belongs to it. */
 static uint64_t key_of(const struct kvi_space *space, uint64_t number, uint32_t count)
 {
-    uint64_t key = mix(kvi_space_reuse_limit(space, number) + 1);
+    uint64_t key = kvi_space_mix(kvi_space_reuse_limit(space, number) + 1);
 
     for (uint32_t i = 0; i < count; i++)
-        key += mix(space->refs[i].pgno << 16 ^ mix(space->refs[i].tag));
+        key += kvi_space_mix(space->refs[i].pgno << 16 ^ kvi_space_mix(space->refs[i].tag));
     return key ? key : 1;
 }
 
@@ -219,6 +219,16 @@ uint64_t kvi_space_available(const struct kvi_space_region *region, uint32_t wor
     for (uint32_t i = 0; i < region->live_count; i++)
         used |= kvi_bits_word(region->live[i], word);
     return ~used;
+}
+
+uint64_t kvi_space_available_in(const struct kvi_space_region *region, uint32_t word, uint32_t from,
+                                uint32_t end)
+{
+    uint32_t first = word * 64;
+    uint32_t low = from > first ? from - first : 0;
+    uint32_t high = end - first < 64 ? end - first : 64;
+
+    return kvi_space_available(region, word) & kvi_bits_mask(low, high);
 }
 
 /* ---- Claims ---- */

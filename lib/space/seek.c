@@ -10,7 +10,8 @@
  * tries on the few pages that each low region got back since the last, and the file would grow although high
  * regions are half free.
  *
- * An entry bounds what is available from above, so a page of the map that promises nothing is not entered.
+ * The entries of the base and of every other live snapshot bound what is available from above, so a region or a
+ * page of the map that promises nothing is not entered.
  */
 #include "space/space_private.h"
 
@@ -29,18 +30,24 @@ static uint32_t pages_to_reuse(const struct kvi_space *space, uint64_t number, u
     return free_pages > above ? free_pages - above : 0;
 }
 
-/* What the map promises for a region; *span_out regions from its group on have the same answer if it is no. */
-static int look_at(struct kvi_space *space, struct kvi_space_seek *seek, uint32_t *free_pages_out,
-                   bool *promising_out, uint64_t *span_out)
+static bool keeps(const struct kvi_space_seek *seek, const struct kvi_space_promise *promise)
 {
-    uint64_t number = seek->at;
+    return promise->pages >= seek->free_min && promise->run >= seek->run_min;
+}
+
+/* What the base's map promises for the region at seek->at. If that is not enough, the answer is the same for
+ * *span_out regions from the start of its group on. */
+static int ask_base(struct kvi_space *space, struct kvi_space_seek *seek,
+                    struct kvi_space_promise *promise, uint64_t *span_out)
+{
     unsigned level = space->base.map_levels;
 
+    promise->number = seek->at;
     for (;; level--) {
         struct kvi_map_entry entry;
         unsigned stopped;
-        int rc =
-            kvi_map_entry_at(&space->g, &space->io, &space->base, number, level, &entry, &stopped);
+        int rc = kvi_map_entry_at(&space->g, &space->io, &space->base, seek->at, level, &entry,
+                                  &stopped);
 
         if (rc)
             return rc;
@@ -50,35 +57,55 @@ static int look_at(struct kvi_space *space, struct kvi_space_seek *seek, uint32_
             level = 0;
         }
         *span_out = level ? kvi_map_span(&space->g, level) : 1;
-        if (level == 0)
-            entry.free_pages = pages_to_reuse(space, number, entry.free_pages);
-        *free_pages_out = entry.free_pages;
-        *promising_out = entry.free_pages >= seek->free_min && entry.free_run >= seek->run_min;
-        if (!*promising_out || level == 0)
+        promise->base_free = entry.free_pages;
+        promise->pages =
+            level ? entry.free_pages : pages_to_reuse(space, seek->at, entry.free_pages);
+        promise->run = entry.free_run;
+        if (!keeps(seek, promise) || level == 0)
             return 0;
     }
 }
 
-int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek, uint64_t *number_out,
-                   uint32_t *free_pages_out, bool *found_out)
+/* No more can be available than the live snapshot with the fewest free pages has free. */
+static int ask_live(struct kvi_space *space, struct kvi_space_seek *seek,
+                    struct kvi_space_promise *promise)
 {
-    *found_out = false;
-    while (seek->at < seek->end && seek->looks < KVI_SPACE_LOOKS) {
-        uint64_t span;
-        bool promising;
-        int rc = look_at(space, seek, free_pages_out, &promising, &span);
+    for (size_t i = 1; i < space->live_count && keeps(seek, promise); i++) {
+        struct kvi_map_entry entry;
+        int rc = kvi_map_lookup(&space->g, &space->io, &space->live[i], promise->number, &entry);
 
         if (rc)
             return rc;
-        if (promising) {
-            *number_out = seek->at++;
-            *found_out = true;
-            return 0;
-        }
+        seek->looks++;
+        if (entry.ref.pgno == 0)
+            continue;
+        if (entry.free_pages < promise->pages)
+            promise->pages = entry.free_pages;
+        if (entry.free_run < promise->run)
+            promise->run = entry.free_run;
+    }
+    return 0;
+}
+
+int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek,
+                   struct kvi_space_promise *promise_out, bool *found_out)
+{
+    *found_out = false;
+    while (seek->at < seek->end && seek->looks < KVI_SPACE_LOOKS) {
+        uint64_t span = 1;
+        int rc = ask_base(space, seek, promise_out, &span);
+
+        if (!rc && keeps(seek, promise_out))
+            rc = ask_live(space, seek, promise_out);
+        if (rc)
+            return rc;
+        *found_out = keeps(seek, promise_out);
         if (span == 1)
             seek->at++;
         else
             seek->at = span < seek->end ? seek->at - seek->at % span + span : seek->end;
+        if (*found_out)
+            return 0;
     }
     return 0;
 }
@@ -124,49 +151,30 @@ static uint64_t start_at(const struct kvi_space *space, uint64_t *resume)
 void kvi_space_seek_init(struct kvi_space *space)
 {
     if (space->hints) {
-        space->hints->txns++;
-        space->hints->txns += space->hints->txns == 0; /* wrapped: 0 means never */
         space->single_start = start_at(space, &space->hints->resume);
         space->run_start = start_at(space, &space->hints->run_resume);
     }
     enter_stage(space, 0);
 }
 
-/* Lowers *free_pages to the least that any live snapshot has free there: no more can be available. */
-static int bound_by_live(struct kvi_space *space, uint64_t number, uint32_t *free_pages)
-{
-    for (size_t i = 1; i < space->live_count && *free_pages >= space->single.free_min; i++) {
-        struct kvi_map_entry entry;
-        int rc = kvi_map_lookup(&space->g, &space->io, &space->live[i], number, &entry);
-
-        if (rc)
-            return rc;
-        space->single.looks++;
-        if (entry.ref.pgno && entry.free_pages < *free_pages)
-            *free_pages = entry.free_pages;
-    }
-    return 0;
-}
-
-/* Whether a region that the map promises is worth being loaded. */
-static int worth_it(struct kvi_space *space, uint64_t number, uint32_t free_pages, bool *worth_out)
+/* Whether a region that the maps promise is worth being loaded. */
+static int worth_it(struct kvi_space *space, const struct kvi_space_promise *promise,
+                    bool *worth_out)
 {
     const struct kvi_space_region *region =
-        (const struct kvi_space_region *)kvi_space_table_find(&space->table, number);
-    struct kvi_space_outlook outlook;
+        (const struct kvi_space_region *)kvi_space_table_find(&space->table, promise->number);
+    uint32_t pages;
+    bool empty;
     int rc;
 
     *worth_out = false;
     if (region && region->drained)
         return 0;
-    rc = kvi_space_outlook(space, number, free_pages, &outlook);
-    if (rc || outlook.empty)
+    rc = kvi_space_expect(space, promise->number, promise->base_free, &pages, &empty);
+    if (rc || empty)
         return rc;
-    if (space->single_stage < SEEK_ANY && outlook.pages < space->single.free_min)
-        return 0;
-    rc = bound_by_live(space, number, &free_pages);
-    *worth_out = free_pages >= space->single.free_min;
-    return rc;
+    *worth_out = space->single_stage >= SEEK_ANY || pages >= space->single.free_min;
+    return 0;
 }
 
 /* The stage is through, or the tries are: what comes next. A search that gives up half-way leaves word where the
@@ -201,20 +209,19 @@ int kvi_space_next_single(struct kvi_space *space, struct kvi_space_region **reg
 {
     *region_out = NULL;
     while (space->single_stage < SEEK_DRY) {
-        uint64_t number = 0;
-        uint32_t free_pages = 0;
+        struct kvi_space_promise promise;
         bool found = false;
         bool worth = false;
         int rc = 0;
 
         if (space->tries < KVI_REGION_TRIES)
-            rc = kvi_space_seek(space, &space->single, &number, &free_pages, &found);
+            rc = kvi_space_seek(space, &space->single, &promise, &found);
         if (!rc && found)
-            rc = worth_it(space, number, free_pages, &worth);
+            rc = worth_it(space, &promise, &worth);
         if (rc)
             return rc;
         if (worth)
-            return enter_region(space, number, region_out);
+            return enter_region(space, promise.number, region_out);
         if (!found)
             leave_stage(space);
     }

@@ -23,16 +23,12 @@ static bool same_snapshot(const struct kvi_space_snapshot *a, const struct kvi_s
 
 static void add_live(struct kvi_space *space, const struct kvi_space_snapshot *snapshot)
 {
-    uint64_t txnid = kvi_header_txnid(snapshot->page);
-
     for (size_t i = 0; i < space->live_count; i++)
         if (same_snapshot(&space->live[i], snapshot))
             return;
     space->live[space->live_count++] = *snapshot;
     if (snapshot->page_end > space->live_end)
         space->live_end = snapshot->page_end;
-    if (txnid < space->live_oldest)
-        space->live_oldest = txnid;
 }
 
 static int copy_live(struct kvi_space *space, const struct kvi_space_snapshot *live, size_t count)
@@ -41,7 +37,6 @@ static int copy_live(struct kvi_space *space, const struct kvi_space_snapshot *l
     space->refs = (struct kvi_ref *)calloc(count + 1, sizeof(*space->refs));
     if (!space->live || !space->refs)
         return ENOMEM;
-    space->live_oldest = UINT64_MAX;
     add_live(space, &space->base);
     for (size_t i = 0; i < count; i++)
         add_live(space, &live[i]);
@@ -78,6 +73,7 @@ int kvi_space_open(const struct kvi_geometry *g, const struct kvi_space_io *io,
         return rc;
     }
     space->file_end = space->live_end;
+    kvi_space_hints_begin(space);
     kvi_space_seek_init(space);
     *space_out = space;
     return 0;

@@ -9,6 +9,7 @@
  *   region.c  claim images: retire, release, take
  *   hints.c   what a process remembers between txns
  *   seek.c    which region to look into next
+ *   runs.c    runs of reusable pages
  *   alloc.c   handing out pages
  *   settle.c  commit: who moves, until nothing more moves
  *   build.c   commit: images, entries, totals
@@ -32,7 +33,7 @@
  * growing. Fewer are crumbs: KVI_REGION_TRIES regions may yield only those in a txn. */
 #define KVI_SPACE_CRUMBS 8u
 
-/* Regions with at least one page in so many free are tried even then. */
+/* Regions with at least one page in so many free (for runs: in one piece) are tried even then. */
 #define KVI_SPACE_EMPTY_DIVISOR 4u
 
 /* Entries of the base's map that the search for single pages looks at in a txn, and each one for a run, before
@@ -44,6 +45,9 @@
 
 /* One txn in so many starts at the file's beginning even where the last one gave up half-way. */
 #define KVI_SPACE_RESTART_TXNS 16u
+
+/* Old live snapshots that are remembered from txn to txn, to notice when one goes; with more, one always goes. */
+#define KVI_SPACE_OLD 64u
 
 /* Regions that hints are kept for, a power of two; others take their place. */
 #define KVI_SPACE_HINTS 1024u
@@ -110,9 +114,9 @@ struct kvi_space_node {
 
 struct kvi_space_hint {
     uint64_t region;
-    uint64_t empty_key; /* with this key nothing is available; 0: unknown */
-    uint64_t run_key;   /* with this key no run of run_none pages is; 0: unknown */
-    uint64_t oldest;    /* txnid of the oldest live snapshot at that time */
+    uint64_t empty_key;  /* with this key nothing is available; 0: unknown */
+    uint64_t run_key;    /* with this key no run of run_none pages is; 0: unknown */
+    uint32_t departures; /* kvi_space_hints.departures at that time */
     uint32_t run_none;
     uint32_t free_pages; /* clear in the claim when the search left it with nothing available */
     uint32_t txns;       /* when; 0: never */
@@ -120,20 +124,21 @@ struct kvi_space_hint {
 
 struct kvi_space_hints {
     uint32_t txns;       /* of this process; from 1 */
+    uint32_t departures; /* how often an old snapshot was live no more; from 1 */
+    uint32_t old_count;
+    uint64_t
+        old[KVI_SPACE_OLD]; /* txnids live in the last txn, older than the one before its base */
     uint64_t resume;     /* region where the last search for single pages gave up; 0: it did not */
     uint64_t run_resume; /* the same for runs */
     struct kvi_space_hint slots[KVI_SPACE_HINTS];
 };
 
-/* What a process may expect of a region: pages that it may find there, and whether it knows that there are
- * none. `free_pages` is the base's entry. */
-struct kvi_space_outlook {
-    uint32_t pages;
-    bool empty;
-};
-
-KVI_MUST_CHECK int kvi_space_outlook(struct kvi_space *space, uint64_t number, uint32_t free_pages,
-                                     struct kvi_space_outlook *outlook_out);
+/* A txn begins: counts it, and notices which snapshots are live no more. */
+void kvi_space_hints_begin(struct kvi_space *space);
+/* The pages that a process expects in a region of which the base has `free_pages` free; 0 also where it knows
+ * that there are none, which *empty_out tells. */
+KVI_MUST_CHECK int kvi_space_expect(struct kvi_space *space, uint64_t number, uint32_t free_pages,
+                                    uint32_t *pages_out, bool *empty_out);
 /* Whether it is known that the region has no run of `count` pages. */
 KVI_MUST_CHECK int kvi_space_run_hopeless(struct kvi_space *space, uint64_t number, uint32_t count,
                                           bool *hopeless_out);
@@ -169,7 +174,6 @@ struct kvi_space {
     struct kvi_space_snapshot *live; /* distinct, the base first */
     size_t live_count;
     uint64_t live_end;    /* largest page_end of a live snapshot */
-    uint64_t live_oldest; /* smallest txnid of one */
     struct kvi_ref *refs; /* scratch: live_count distinct bitmaps of a region */
 
     struct kvi_space_table table;      /* regions by number, nodes by level and index */
@@ -255,8 +259,13 @@ void kvi_space_region_free(struct kvi_space_region *region);
 KVI_MUST_CHECK int kvi_space_region_live(struct kvi_space *space, struct kvi_space_region *region);
 /* A number for the set of bitmaps that decides what is available in a region, never 0. */
 KVI_MUST_CHECK int kvi_space_live_key(struct kvi_space *space, uint64_t number, uint64_t *key_out);
-/* The pages of a word that are available; the region's live bitmaps are loaded. */
+/* The pages of a word that are available; the region's live bitmaps are loaded. The second: those of them that
+ * lie in [from, end), which reaches into the word. */
 uint64_t kvi_space_available(const struct kvi_space_region *region, uint32_t word);
+uint64_t kvi_space_available_in(const struct kvi_space_region *region, uint32_t word, uint32_t from,
+                                uint32_t end);
+/* A well mixed number. */
+uint64_t kvi_space_mix(uint64_t value);
 /* Takes `count` available pages, or gives them up: sets or clears the claim and keeps the totals. */
 void kvi_space_claim(struct kvi_space *space, struct kvi_space_region *region, uint32_t index,
                      uint32_t count);
@@ -267,10 +276,18 @@ void kvi_space_change(struct kvi_space *space, struct kvi_space_region *region);
 
 /* ---- seek.c ---- */
 
+/* What the maps promise for a region: bounds from above. */
+struct kvi_space_promise {
+    uint64_t number;
+    uint32_t base_free; /* pages free in the base */
+    uint32_t pages;     /* pages free in whichever live snapshot has the fewest */
+    uint32_t run;       /* the same for the longest run */
+};
+
 /* The next region at or above seek->at that promises what the seek asks for; seek->at then stands behind it.
  * *found_out false: none. */
 KVI_MUST_CHECK int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek,
-                                  uint64_t *number_out, uint32_t *free_pages_out, bool *found_out);
+                                  struct kvi_space_promise *promise_out, bool *found_out);
 void kvi_space_seek_init(struct kvi_space *space);
 /* The next region to take single pages from, its live bitmaps loaded; NULL: none, the file grows. */
 KVI_MUST_CHECK int kvi_space_next_single(struct kvi_space *space,
@@ -278,7 +295,20 @@ KVI_MUST_CHECK int kvi_space_next_single(struct kvi_space *space,
 /* The current region has no page left. */
 void kvi_space_leave_single(struct kvi_space *space);
 
+/* ---- runs.c ---- */
+
+/* The first run of `count` available pages in [from, end) of a region whose live bitmaps are loaded. */
+bool kvi_space_find_run(const struct kvi_space_region *region, uint32_t from, uint32_t end,
+                        uint32_t count, uint32_t *index_out);
+/* A run of reusable pages inside one region, if one is found at bounded cost. */
+KVI_MUST_CHECK int kvi_space_reuse_run(struct kvi_space *space, uint64_t count, uint64_t *pgno_out,
+                                       bool *found_out);
+
 /* ---- alloc.c ---- */
+
+/* Claims available pages; returns the first one's number. */
+uint64_t kvi_space_take(struct kvi_space *space, struct kvi_space_region *region, uint32_t index,
+                        uint32_t count);
 
 /* One page of this region, if one is available below the base's end. */
 KVI_MUST_CHECK int kvi_space_alloc_in(struct kvi_space *space, struct kvi_space_region *region,
