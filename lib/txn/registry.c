@@ -219,6 +219,19 @@ int kvi_registry_handle(struct kvi_registry *registry, const char *name, uint64_
     return rc;
 }
 
+int kvi_registry_handle_new(struct kvi_registry *registry, const char *name, kv_table *handle_out)
+{
+    uint32_t index;
+    int rc;
+
+    pthread_mutex_lock(&registry->mutex);
+    rc = entry_take(registry, name, &index);
+    if (!rc)
+        *handle_out = handle_of(registry, index);
+    pthread_mutex_unlock(&registry->mutex);
+    return rc;
+}
+
 /* The entry that a handle means, NULL when it is closed or was never given. */
 static struct registry_entry *entry_of(struct kvi_registry *registry, kv_table handle)
 {

@@ -30,6 +30,10 @@ void kvi_registry_free(struct kvi_registry *registry);
 KVI_MUST_CHECK int kvi_registry_handle(struct kvi_registry *registry, const char *name,
                                        uint64_t txnid, kv_table *handle_out);
 
+/* A further handle for `name`, while the present one stands for another table in a write txn. */
+KVI_MUST_CHECK int kvi_registry_handle_new(struct kvi_registry *registry, const char *name,
+                                           kv_table *handle_out);
+
 /* A copy (to be freed) of the name that `handle` means in snapshot `txnid`. KV_EBADTABLE, ENOMEM. */
 KVI_MUST_CHECK int kvi_registry_name(struct kvi_registry *registry, kv_table handle, uint64_t txnid,
                                      char **name_out);

@@ -4,6 +4,9 @@
  *
  * A named table is a cell of kind "table" in the main table. Opening reads its record into an entry; changes are
  * kept there and stored at commit. Create, drop and rename change the main table at once.
+ *
+ * Two hashes lead to an entry: slots by handle, buckets by name. Of each table there is one live entry without an
+ * inner one in a txn and those around it, whatever handles lead to it; else two trees would change the same pages.
  */
 #include "txn/txn.h"
 
@@ -11,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "txn/registry.h"
+
+#define TABLES_SLOTS_FIRST 8u
 
 static struct kvi_key key_of(const char *name)
 {
@@ -33,43 +39,130 @@ static int name_check(const struct kv_txn *txn, const char *name)
     return 0;
 }
 
-/* ---- Entries ---- */
+/* ---- Slots and buckets ---- */
 
-/* Room for handle index `index` in the txn's array. */
-static int tables_reserve(struct kv_txn *txn, uint32_t index)
+/* The slot of the handle, or the free one where it would stand. */
+static struct kvi_txn_slot *slot_of(const struct kv_txn *txn, kv_table handle)
 {
-    uint32_t size = txn->tables_size ? txn->tables_size : 8;
-    struct kvi_txn_table **tables;
+    uint32_t mask = txn->slots_size - 1;
+    uint32_t i = handle & mask;
 
-    if (index < txn->tables_size)
+    while (txn->slots[i].handle && txn->slots[i].handle != handle)
+        i = (i + 1) & mask;
+    return &txn->slots[i];
+}
+
+/* Needs room: slots_reserve comes first. */
+static void slot_set(struct kv_txn *txn, kv_table handle, struct kvi_txn_table *entry)
+{
+    struct kvi_txn_slot *slot = slot_of(txn, handle);
+
+    txn->slots_count += slot->handle == 0;
+    slot->handle = handle;
+    slot->entry = entry;
+}
+
+static struct kvi_txn_table **bucket_of(const struct kv_txn *txn, const char *name)
+{
+    return &txn->buckets[kvi_checksum(name, strlen(name)) & (txn->slots_size - 1)];
+}
+
+static void bucket_add(struct kvi_txn_table *entry)
+{
+    struct kvi_txn_table **bucket = bucket_of(entry->txn, entry->name);
+
+    entry->chain = *bucket;
+    *bucket = entry;
+}
+
+static void bucket_remove(struct kvi_txn_table *entry)
+{
+    struct kvi_txn_table **link = bucket_of(entry->txn, entry->name);
+
+    while (*link != entry)
+        link = &(*link)->chain;
+    *link = entry->chain;
+}
+
+/* Room for one more slot: never more than half of them are taken. */
+static int slots_reserve(struct kv_txn *txn)
+{
+    struct kvi_txn_slot *old = txn->slots;
+    uint32_t old_size = txn->slots_size;
+    uint32_t size = old_size ? old_size * 2 : TABLES_SLOTS_FIRST;
+    struct kvi_txn_table **buckets;
+    struct kvi_txn_slot *slots;
+
+    if ((txn->slots_count + 1) * 2 <= old_size)
         return 0;
-    while (size <= index)
-        size *= 2;
-    tables = realloc(txn->tables, size * sizeof(struct kvi_txn_table *));
-    if (!tables)
+    slots = calloc(size, sizeof(*slots));
+    buckets = calloc(size, sizeof(struct kvi_txn_table *));
+    if (!slots || !buckets) {
+        free(slots);
+        free(buckets);
         return ENOMEM;
-    for (uint32_t i = txn->tables_size; i < size; i++)
-        tables[i] = NULL;
-    txn->tables = tables;
-    txn->tables_size = size;
+    }
+    free(txn->buckets);
+    txn->slots = slots;
+    txn->buckets = buckets;
+    txn->slots_size = size;
+    txn->slots_count = 0;
+    for (uint32_t i = 0; i < old_size; i++) {
+        if (old[i].entry)
+            slot_set(txn, old[i].handle, old[i].entry);
+    }
+    for (struct kvi_txn_table *entry = txn->entries; entry; entry = entry->next)
+        bucket_add(entry);
+    free(old);
     return 0;
 }
 
-/* Adds an entry with this record; takes `name` over on success. */
-static int entry_add(struct kv_txn *txn, kv_table handle, char *name,
+/* Forgets the slots of handles that were closed since this was last asked. */
+static void slots_compare(struct kv_txn *txn, uint32_t closings)
+{
+    for (uint32_t i = 0; i < txn->slots_size; i++) {
+        struct kvi_txn_slot *slot = &txn->slots[i];
+
+        if (slot->entry && !kvi_registry_open(txn->env->registry, slot->handle))
+            slot->entry = NULL;
+    }
+    txn->closings = closings;
+}
+
+/* ---- Entries ---- */
+
+static int entry_rename(struct kvi_txn_table *entry, const char *text)
+{
+    char *name = strdup(text);
+
+    if (!name)
+        return ENOMEM;
+    bucket_remove(entry);
+    free(entry->name);
+    entry->name = name;
+    bucket_add(entry);
+    return 0;
+}
+
+/* Adds an entry with this record, to which the handle then leads. */
+static int entry_add(struct kv_txn *txn, kv_table handle, const char *name,
                      const struct kvi_table_record *record, struct kvi_txn_table **out)
 {
-    uint32_t index = handle & KVI_HANDLE_INDEX_MASK;
-    int rc = tables_reserve(txn, index);
     struct kvi_txn_table *entry;
+    int rc = slots_reserve(txn);
 
     if (rc)
         return rc;
     entry = calloc(1, sizeof(*entry));
     if (!entry)
         return ENOMEM;
+    entry->name = strdup(name);
+    if (!entry->name) {
+        free(entry);
+        return ENOMEM;
+    }
+    entry->txn = txn;
     entry->handle = handle;
-    entry->name = name;
     if (txn->write) {
         kvi_tree_init_write(&entry->tree, record, txn->pager);
         kvi_tree_join(&entry->tree, &txn->main.tree);
@@ -78,8 +171,22 @@ static int entry_add(struct kv_txn *txn, kv_table handle, char *name,
     }
     entry->next = txn->entries;
     txn->entries = entry;
-    txn->tables[index] = entry;
+    bucket_add(entry);
+    slot_set(txn, handle, entry);
     *out = entry;
+    return 0;
+}
+
+/* Adds a nested txn's own copy of an entry of a txn around it. */
+static int entry_copy(struct kv_txn *txn, struct kvi_txn_table *outer, struct kvi_txn_table **out)
+{
+    int rc = entry_add(txn, outer->handle, outer->name, &outer->tree.record, out);
+
+    if (rc)
+        return rc;
+    (*out)->tree.changed = outer->tree.changed;
+    (*out)->outer = outer;
+    outer->inner = *out;
     return 0;
 }
 
@@ -89,32 +196,40 @@ void kvi_tables_release(struct kv_txn *txn)
         struct kvi_txn_table *entry = txn->entries;
 
         txn->entries = entry->next;
+        if (entry->outer && entry->outer->inner == entry)
+            entry->outer->inner = NULL;
         free(entry->name);
         free(entry);
     }
-    for (uint32_t i = 0; i < txn->tables_size; i++)
-        txn->tables[i] = NULL;
+    for (uint32_t i = 0; i < txn->slots_size; i++) {
+        txn->slots[i] = (struct kvi_txn_slot){0, NULL};
+        txn->buckets[i] = NULL;
+    }
+    txn->slots_count = 0;
 }
 
-/* The entry of a handle in this txn or one around it; dropped ones included. */
-static struct kvi_txn_table *entry_near(struct kv_txn *txn, kv_table handle)
+/* Where the handle leads in this txn or one around it: to the innermost copy; dropped ones included. */
+static struct kvi_txn_table *entry_near(const struct kv_txn *txn, kv_table handle)
 {
-    uint32_t index = handle & KVI_HANDLE_INDEX_MASK;
+    struct kvi_txn_table *entry = NULL;
 
-    for (; txn; txn = txn->parent) {
-        if (index < txn->tables_size && txn->tables[index] && txn->tables[index]->handle == handle)
-            return txn->tables[index];
+    for (; txn && !entry; txn = txn->parent) {
+        if (txn->slots_size)
+            entry = slot_of(txn, handle)->entry;
     }
-    return NULL;
+    while (entry && entry->inner)
+        entry = entry->inner;
+    return entry;
 }
 
 /* The live entry that has this name in this txn or one around it, if any has. */
-static struct kvi_txn_table *entry_named(struct kv_txn *txn, const char *name)
+static struct kvi_txn_table *entry_named(const struct kv_txn *txn, const char *name)
 {
-    for (struct kv_txn *level = txn; level; level = level->parent) {
-        for (struct kvi_txn_table *entry = level->entries; entry; entry = entry->next) {
-            if (!entry->dropped && entry_near(txn, entry->handle) == entry &&
-                strcmp(entry->name, name) == 0)
+    for (; txn; txn = txn->parent) {
+        struct kvi_txn_table *entry = txn->slots_size ? *bucket_of(txn, name) : NULL;
+
+        for (; entry; entry = entry->chain) {
+            if (!entry->dropped && !entry->inner && strcmp(entry->name, name) == 0)
                 return entry;
         }
     }
@@ -138,39 +253,43 @@ static int record_find(struct kv_txn *txn, const char *name, struct kvi_table_re
     return wrong ? kvi_corrupt(txn->env->path, KVI_NO_PGNO, wrong) : 0;
 }
 
-/* First use of a handle in this txn. */
+/* First use of a handle in this txn. Two handles may have come to mean one name, so that an entry is looked
+ * for by name too: there must be one only. */
 static int entry_load(struct kv_txn *txn, kv_table handle, struct kvi_txn_table **out)
 {
     struct kvi_txn_table *near = entry_near(txn, handle);
     struct kvi_table_record record;
-    char *name = NULL;
-    int rc;
+    char *name;
+    int rc = kvi_registry_name(txn->env->registry, handle, txn->id, &name);
 
-    if (near && near->dropped)
-        return kvi_error(KV_EBADTABLE, "table \"%s\" was dropped in this txn", near->name);
-    if (near) {
-        name = strdup(near->name);
-        record = near->tree.record;
-        rc = name ? 0 : ENOMEM;
-    } else {
-        rc = kvi_registry_name(txn->env->registry, handle, txn->id, &name);
-        if (!rc)
-            rc = record_find(txn, name, &record);
+    if (rc)
+        return rc;
+    if (!near)
+        near = entry_named(txn, name);
+    if (near && near->dropped) {
+        rc = kvi_error(KV_EBADTABLE, "table \"%s\" was dropped in this txn", near->name);
+    } else if (!near) {
+        rc = record_find(txn, name, &record);
         if (rc == KV_ENOTFOUND || rc == KV_EINCOMPATIBLE)
             rc = kvi_error(KV_EBADTABLE, "this snapshot has no table \"%s\"", name);
+        if (!rc)
+            rc = entry_add(txn, handle, name, &record, out);
+    } else {
+        rc = slots_reserve(txn);
+        *out = near;
+        if (!rc && near->txn != txn)
+            rc = entry_copy(txn, near, out);
+        if (!rc)
+            rc = slots_reserve(txn);
+        if (!rc)
+            slot_set(txn, handle, *out);
     }
-    if (!rc)
-        rc = entry_add(txn, handle, name, &record, out);
-    if (rc)
-        free(name);
-    else if (near)
-        (*out)->tree.changed = near->tree.changed;
+    free(name);
     return rc;
 }
 
 int kvi_txn_table(struct kv_txn *txn, kv_table handle, struct kvi_txn_table **table_out)
 {
-    uint32_t index = handle & KVI_HANDLE_INDEX_MASK;
     uint32_t closings;
 
     if (handle == KV_MAIN_TABLE) {
@@ -178,12 +297,15 @@ int kvi_txn_table(struct kv_txn *txn, kv_table handle, struct kvi_txn_table **ta
         return 0;
     }
     closings = kvi_registry_closings(txn->env->registry);
-    if (closings && !kvi_registry_open(txn->env->registry, handle))
-        return kvi_error(KV_EBADTABLE, "table handle %u is closed or was never opened", handle);
-    if (index < txn->tables_size && txn->tables[index] && txn->tables[index]->handle == handle &&
-        !txn->tables[index]->dropped) {
-        *table_out = txn->tables[index];
-        return 0;
+    if (KVI_UNLIKELY(closings != txn->closings))
+        slots_compare(txn, closings);
+    if (KVI_LIKELY(txn->slots_size)) {
+        struct kvi_txn_table *entry = slot_of(txn, handle)->entry;
+
+        if (KVI_LIKELY(entry && !entry->dropped)) {
+            *table_out = entry;
+            return 0;
+        }
     }
     return entry_load(txn, handle, table_out);
 }
@@ -207,17 +329,26 @@ static int table_create(struct kv_txn *txn, const char *name, struct kvi_table_r
     return rc;
 }
 
-/* Makes `handle` mean the table `record` in this txn, in place of a dropped one. */
-static int entry_put(struct kv_txn *txn, kv_table handle, const char *text,
-                     const struct kvi_table_record *record)
+/* The handle to give for `name`, whose entry is `entry` (NULL: none yet). One that leads to another table in
+ * this txn, which renamed it, will not do. */
+static int handle_give(const struct kv_txn *txn, const char *name,
+                       const struct kvi_txn_table *entry, kv_table *handle_out)
 {
-    struct kvi_txn_table *entry;
-    char *name = strdup(text);
-    int rc = name ? entry_add(txn, handle, name, record, &entry) : ENOMEM;
+    struct kvi_registry *registry = txn->env->registry;
+    const struct kvi_txn_table *near;
+    int rc;
 
+    if (entry && kvi_registry_open(registry, entry->handle)) {
+        *handle_out = entry->handle;
+        return 0;
+    }
+    rc = kvi_registry_handle(registry, name, txn->id, handle_out);
     if (rc)
-        free(name);
-    return rc;
+        return rc;
+    near = entry_near(txn, *handle_out);
+    return near && !near->dropped && near != entry
+               ? kvi_registry_handle_new(registry, name, handle_out)
+               : 0;
 }
 
 int kvi_table_open(struct kv_txn *txn, const char *name, uint32_t flags, kv_table *table_out)
@@ -230,10 +361,8 @@ int kvi_table_open(struct kv_txn *txn, const char *name, uint32_t flags, kv_tabl
     if (rc)
         return rc;
     entry = entry_named(txn, name);
-    if (entry) {
-        *table_out = entry->handle;
-        return 0;
-    }
+    if (entry)
+        return handle_give(txn, name, entry, table_out);
     rc = record_find(txn, name, &record);
     if (rc == KV_ENOTFOUND && (flags & KV_CREATE)) {
         if (!txn->write)
@@ -243,9 +372,9 @@ int kvi_table_open(struct kv_txn *txn, const char *name, uint32_t flags, kv_tabl
         return kvi_error(KV_ENOTFOUND, "there is no table \"%s\"", name);
     }
     if (!rc)
-        rc = kvi_registry_handle(txn->env->registry, name, txn->id, &handle);
+        rc = handle_give(txn, name, NULL, &handle);
     if (!rc && txn->write)
-        rc = entry_put(txn, handle, name, &record);
+        rc = entry_add(txn, handle, name, &record, &entry);
     if (!rc)
         *table_out = handle;
     return rc;
@@ -291,7 +420,6 @@ int kvi_table_rename(struct kv_txn *txn, kv_table handle, const char *name)
     uint8_t bytes[KVI_TABLE_RECORD_BYTES];
     struct kvi_tree_put put = {bytes, sizeof(bytes), NULL};
     struct kvi_txn_table *entry;
-    char *copy;
     int rc;
 
     if (handle == KV_MAIN_TABLE)
@@ -301,22 +429,21 @@ int kvi_table_rename(struct kv_txn *txn, kv_table handle, const char *name)
         rc = kvi_txn_table(txn, handle, &entry);
     if (rc)
         return rc;
-    copy = strdup(name);
-    if (!copy)
-        return ENOMEM;
     /* The record's unsealed root must not reach a page: an empty one holds the place until commit. */
     memset(bytes, 0, sizeof(bytes));
     rc = kvi_txn_changed(txn, kvi_tree_put(&txn->main.tree, key_of(name), &put,
                                            KVI_PUT_TABLE | KV_NOOVERWRITE));
+    if (rc == KV_EEXIST || rc == KV_EINCOMPATIBLE)
+        return kvi_error(KV_EEXIST, "the name \"%s\" is taken", name);
+    if (rc)
+        return rc;
+    rc = kvi_tree_delete(&txn->main.tree, key_of(entry->name), KVI_CELL_TABLE);
     if (!rc)
-        rc = kvi_txn_changed(txn,
-                             kvi_tree_delete(&txn->main.tree, key_of(entry->name), KVI_CELL_TABLE));
-    if (rc) {
-        free(copy);
-        return rc == KV_EEXIST ? kvi_error(rc, "the name \"%s\" is taken", name) : rc;
+        rc = entry_rename(entry, name);
+    if (rc) { /* half done */
+        txn->state = KVI_TXN_FAILED;
+        return rc;
     }
-    free(entry->name);
-    entry->name = copy;
     entry->tree.changed = true;
     return 0;
 }
@@ -367,57 +494,76 @@ int kvi_tables_store(struct kv_txn *txn)
     return 0;
 }
 
-/* Brings the parent's entry of the child's table up to date, making it when there is none. */
+/* The parent's entry for the child's `from`, made when there is none; NULL: it needs none. */
+static int entry_target(struct kv_txn *parent, struct kvi_txn_table *from,
+                        struct kvi_txn_table **to_out)
+{
+    struct kvi_txn_table *outer = from->outer;
+    int rc;
+
+    *to_out = outer;
+    if ((outer && outer->txn == parent) || (!outer && from->dropped))
+        return 0;
+    rc = entry_add(parent, from->handle, from->name, &from->tree.record, to_out);
+    if (rc)
+        return rc;
+    (*to_out)->outer = outer;
+    if (outer)
+        outer->inner = *to_out;
+    return 0;
+}
+
+/* Brings the parent's entry of the child's table up to date. */
 static int entry_merge(struct kv_txn *parent, struct kvi_txn_table *from)
 {
-    uint32_t index = from->handle & KVI_HANDLE_INDEX_MASK;
-    struct kvi_txn_table *to = NULL;
-    char *name = strdup(from->name);
-    int rc = 0;
+    struct kvi_txn_table *to;
+    int rc = entry_target(parent, from, &to);
 
-    if (!name)
-        return ENOMEM;
-    if (index < parent->tables_size)
-        to = parent->tables[index];
-    if (!to || to->handle != from->handle || (to->dropped && !from->dropped)) {
-        rc = entry_add(parent, from->handle, name, &from->tree.record, &to);
-        if (rc) {
-            free(name);
+    if (rc || !to)
+        return rc;
+    if (strcmp(to->name, from->name) != 0) {
+        rc = entry_rename(to, from->name);
+        if (rc)
             return rc;
-        }
-    } else {
-        free(to->name);
-        to->name = name;
     }
     to->tree.record = from->tree.record;
     to->tree.changed = from->tree.changed;
     to->dropped = from->dropped;
+    from->outer = to;
+    to->inner = from;
     return 0;
 }
 
 int kvi_tables_merge(struct kv_txn *child)
 {
-    for (struct kvi_txn_table *entry = child->entries; entry; entry = entry->next) {
-        int rc = 0;
+    struct kv_txn *parent = child->parent;
+    int rc = 0;
 
-        if (child->tables[entry->handle & KVI_HANDLE_INDEX_MASK] == entry)
-            rc = entry_merge(child->parent, entry);
-        if (rc)
-            return rc;
+    for (struct kvi_txn_table *entry = child->entries; entry && !rc; entry = entry->next)
+        rc = entry_merge(parent, entry);
+    for (uint32_t i = 0; i < child->slots_size && !rc; i++) {
+        const struct kvi_txn_slot *slot = &child->slots[i];
+
+        if (!slot->entry || !slot->entry->outer)
+            continue;
+        rc = slots_reserve(parent);
+        if (!rc)
+            slot_set(parent, slot->handle, slot->entry->outer);
     }
-    return 0;
+    return rc;
 }
 
 void kvi_tables_published(struct kv_txn *txn)
 {
-    for (struct kvi_txn_table *entry = txn->entries; entry; entry = entry->next) {
+    for (uint32_t i = 0; i < txn->slots_size; i++) {
+        const struct kvi_txn_table *entry = txn->slots[i].entry;
         char *name;
 
-        if (entry->dropped || !entry->tree.changed ||
-            kvi_registry_name(txn->env->registry, entry->handle, txn->id, &name))
+        if (!entry || entry->dropped || !entry->tree.changed ||
+            kvi_registry_name(txn->env->registry, txn->slots[i].handle, txn->id, &name))
             continue;
         if (strcmp(name, entry->name) != 0)
-            kvi_registry_rename(txn->env->registry, entry->handle, txn->id, entry->name);
+            kvi_registry_rename(txn->env->registry, txn->slots[i].handle, txn->id, entry->name);
         free(name);
     }
 }

@@ -70,7 +70,8 @@ void kvi_txn_free(struct kv_txn *txn)
         free(cursor);
     }
     kvi_tables_release(txn);
-    free(txn->tables);
+    free(txn->slots);
+    free(txn->buckets);
     free(txn->scratch);
     atomic_fetch_sub(&txn->env->txns_open, 1);
     free(txn);

@@ -28,10 +28,20 @@ enum kvi_txn_state { KVI_TXN_ACTIVE, KVI_TXN_RESET, KVI_TXN_FAILED };
 /* A table as this txn sees it. */
 struct kvi_txn_table {
     struct kvi_tree tree;
-    kv_table handle;
-    char *name;                 /* owned; NULL: main table */
-    bool dropped;               /* handle no longer valid in this txn */
-    struct kvi_txn_table *next; /* all entries of the txn but the main one */
+    struct kv_txn *txn;
+    kv_table handle;             /* that it was first used by; others may lead here too */
+    char *name;                  /* owned; NULL: main table */
+    bool dropped;                /* in this txn */
+    struct kvi_txn_table *outer; /* nested: what this is a copy of, in a txn around this one */
+    struct kvi_txn_table *inner; /* the copy in a live nested txn: counts in place of this */
+    struct kvi_txn_table *next;  /* all entries of the txn but the main one */
+    struct kvi_txn_table *chain; /* next in its bucket */
+};
+
+/* Where a handle that was used leads. */
+struct kvi_txn_slot {
+    kv_table handle;             /* 0: free */
+    struct kvi_txn_table *entry; /* NULL: the handle was closed since */
 };
 
 struct kv_txn {
@@ -45,8 +55,11 @@ struct kv_txn {
     struct kvi_view view;         /* readers: what the snapshot allows */
     struct kvi_snapshot snapshot; /* read, or built upon; writers change .snap */
     struct kvi_txn_table main;
-    struct kvi_txn_table **tables; /* by handle index; NULL where not used yet */
-    uint32_t tables_size;
+    struct kvi_txn_slot *slots;     /* hash by handle, open addressing */
+    struct kvi_txn_table **buckets; /* hash of the entries by name */
+    uint32_t slots_size;            /* of both: a power of two, or 0 */
+    uint32_t slots_count;
+    uint32_t closings;             /* the registry's, when the slots were last compared with it */
     struct kvi_txn_table *entries; /* list of all entries */
     struct kv_cursor *cursors;     /* list of API cursors */
     struct kvi_reader_slot *slot;  /* readers */
