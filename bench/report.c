@@ -97,8 +97,6 @@ static const char *verdict(double goal, double reached)
 
 static void case_print(FILE *out, const struct report_case *at, int markdown)
 {
-    const char *form = markdown ? "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n"
-                                : "%-34s %-5s %-8s %10s %10s %10s %7s %7s %6s %s\n";
     double ours = median(at, 0);
     double peer = median(at, 1);
     double mapped = median(at, 2);
@@ -113,8 +111,14 @@ static void case_print(FILE *out, const struct report_case *at, int markdown)
     cell(ratios[0], sizeof(ratios[0]), !at->figure && peer > 0, reached);
     cell(ratios[1], sizeof(ratios[1]), !at->figure && mapped > 0, mapped > 0 ? ours / mapped : 0);
     cell(goal, sizeof(goal), at->goal > 0, at->goal);
-    fprintf(out, form, at->what, at->keys, at->unit, cells[0], cells[1], cells[2], ratios[0],
-            ratios[1], goal, verdict(at->goal, reached));
+    if (markdown)
+        fprintf(out, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", at->what, at->keys,
+                at->unit, cells[0], cells[1], cells[2], ratios[0], ratios[1], goal,
+                verdict(at->goal, reached));
+    else
+        fprintf(out, "%-34s %-5s %-8s %10s %10s %10s %7s %7s %6s %s\n", at->what, at->keys,
+                at->unit, cells[0], cells[1], cells[2], ratios[0], ratios[1], goal,
+                verdict(at->goal, reached));
 }
 
 void report_print(FILE *out, int markdown)

@@ -392,7 +392,9 @@ struct family {
 static int parent_of_survivor(const void *arg)
 {
     const struct family *family = arg;
-    char *sleep_args[] = {"sleep", "1000", NULL};
+    char name[] = "sleep";
+    char seconds[] = "1000";
+    char *sleep_args[] = {name, seconds, NULL};
     struct user u;
     pid_t pid = -1;
 

@@ -211,7 +211,7 @@ static int spread(struct kvi_change *change, unsigned index, struct kvi_pending 
     static const struct way anew = {KVI_ALONE, 1, KVI_PLAN_EVEN, false};
     static const struct way halves = {KVI_ALONE, 2, KVI_PLAN_EVEN, false};
     bool done = false;
-    struct way way;
+    struct way way = halves;
     int rc = 0;
 
     /* a branch laid out anew may share a longer prefix; a leaf gains nothing by it */
