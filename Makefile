@@ -167,6 +167,7 @@ $(B)/obj/libtests.a: $(call objects,$(TEST_HELP_SRC),obj) $(B)/sources
 $(B)/small/libtests.a: $(call objects,$(TEST_HELP_SRC),small) $(B)/sources
 $(B)/obj/libfuzz.a: $(call objects,$(FUZZ_HELP_SRC),obj) $(B)/sources
 $(B)/obj/libbench.a: $(call objects,$(BENCH_HELP_SRC),obj) $(B)/sources
+$(B)/obj/libkvctl.a: $(call objects,$(filter-out cli/main.c,$(CLI_SRC)),obj) $(B)/sources
 
 # ---- Library and tool --------------------------------------------------------------------------
 
@@ -210,10 +211,10 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(B)/obj/libtests.a $(B)/libkv.a
 	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
 
 # The targets with a main that runs them over files: in every mode but fuzz.
-$(B)/fuzz/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/replay.o $(B)/obj/libfuzz.a $(B)/libkv.a
+$(B)/fuzz/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/replay.o $(B)/obj/libfuzz.a $(B)/obj/libkvctl.a $(B)/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -llmdb
+	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CLI_LIBS) -llmdb
 
 tests: $(TEST_BIN) $(REPLAY_BIN) $(if $(and $(CLI_SRC),$(TEST_KVCTL)),$(B)/kvctl) ## build the tests
 
@@ -252,10 +253,11 @@ FUZZ_SECONDS ?= 60
 FUZZ_BIN := $(patsubst fuzz/%.c,$(BUILD)/fuzz/run/%,$(FUZZ_SRC))
 
 # With libFuzzer's own main: only in mode fuzz.
-$(BUILD)/fuzz/run/%: $(BUILD)/fuzz/obj/fuzz/%.o $(BUILD)/fuzz/obj/libfuzz.a $(BUILD)/fuzz/libkv.a
+$(BUILD)/fuzz/run/%: $(BUILD)/fuzz/obj/fuzz/%.o $(BUILD)/fuzz/obj/libfuzz.a \
+		$(BUILD)/fuzz/obj/libkvctl.a $(BUILD)/fuzz/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) -fsanitize=fuzzer $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -llmdb
+	$(Q)$(CC) -fsanitize=fuzzer $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CLI_LIBS) -llmdb
 
 fuzzers: $(FUZZ_BIN)
 

@@ -6,8 +6,8 @@
  * the meta slots, as an attacker would: the bounds checks behind the checksums are then all that stands between
  * the bytes and the reader. A damaged image is input: nothing here trusts a number in it.
  *
- * Functions in a header, since fuzz targets and tests share it. Memory is the caller's. One thread. Internal
- * modules: base format
+ * Functions in a header, since fuzz targets and tests share it. Memory is the caller's. One thread.
+ * Internal modules: base format
  */
 #ifndef FUZZ_IMAGE_H
 #define FUZZ_IMAGE_H

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whatever a branch or leaf page holds: searching, decoding, changing and gathering stay inside the page, and a
+ * page that kvi_node_check has nothing to say against behaves as a sorted array. Internal modules: format
+ *
+ * Input: page size (u8), type (u8), level (u8), count (u16), prefix_bytes (u16), cells_bytes (u16), then half of
+ * the rest stands behind the header and half at the page's end, where the cells are. The key to search for is
+ * taken from the same bytes. Each page is an allocation of its own size, so that ASan sees a step outside.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/node.h"
+
+#define FRONT_BYTES 9u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    abort();
+}
+
+static uint8_t *page_new(const struct kvi_geometry *g)
+{
+    uint8_t *page = calloc(1, g->page_size);
+
+    if (!page)
+        abort();
+    return page;
+}
+
+static uint8_t *page_copy(const struct kvi_geometry *g, const uint8_t *from)
+{
+    uint8_t *page = page_new(g);
+
+    memcpy(page, from, g->page_size);
+    return page;
+}
+
+static uint8_t *page_from(const struct kvi_geometry *g, const uint8_t *data, size_t size)
+{
+    uint8_t *page = page_new(g);
+    size_t room = g->page_size - KVI_HEADER_BYTES;
+    size_t rest = size - FRONT_BYTES;
+    size_t front = rest / 2 < room ? rest / 2 : room;
+    size_t back = rest - front < room - front ? rest - front : room - front;
+
+    kvi_header_init(page, data[1] & 1 ? KVI_PAGE_LEAF : KVI_PAGE_BRANCH, data[2], 3, 7);
+    kvi_le_store16(page + KVI_HEADER_COUNT, kvi_le_load16(data + 3));
+    kvi_le_store16(page + KVI_HEADER_PREFIX, kvi_le_load16(data + 5));
+    kvi_le_store16(page + KVI_HEADER_CELLS, kvi_le_load16(data + 7));
+    memcpy(page + KVI_HEADER_BYTES, data + FRONT_BYTES, front);
+    memcpy(page + g->page_size - back, data + size - back, back);
+    return page;
+}
+
+/* ---- Reading ---- */
+
+static unsigned touch(const uint8_t *bytes, size_t size)
+{
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < size; i++)
+        sum += bytes[i];
+    return sum;
+}
+
+static unsigned read_slots(const struct kvi_geometry *g, const uint8_t *page)
+{
+    unsigned sum = 0;
+
+    for (unsigned slot = 0; slot < kvi_header_count(page); slot++) {
+        struct kvi_branch_cell branch;
+        struct kvi_overflow_ref run;
+        struct kvi_leaf_cell leaf;
+
+        if (kvi_header_type(page) == KVI_PAGE_BRANCH) {
+            if (kvi_branch_cell_at(g, page, slot, &branch))
+                sum += touch(branch.suffix, branch.suffix_bytes);
+        } else if (kvi_leaf_cell_at(g, page, slot, &leaf)) {
+            sum += touch(leaf.key, leaf.key_bytes) + touch(leaf.payload, leaf.payload_bytes);
+            (void)kvi_overflow_ref_load(&leaf, &run);
+        }
+    }
+    return sum;
+}
+
+static int find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key, bool *exact)
+{
+    int slot;
+
+    *exact = false;
+    if (kvi_header_type(page) == KVI_PAGE_BRANCH)
+        slot = kvi_branch_find(g, page, key);
+    else
+        slot = kvi_leaf_find(g, page, key, exact);
+    if (slot > (int)kvi_header_count(page))
+        fail("a search ends outside of the page");
+    return slot;
+}
+
+/* ---- A page that is sound ---- */
+
+static void finds_own_keys(const struct kvi_geometry *g, const uint8_t *page)
+{
+    for (unsigned slot = 0; slot < kvi_header_count(page); slot++) {
+        struct kvi_leaf_cell leaf;
+        bool exact;
+
+        if (kvi_header_type(page) != KVI_PAGE_LEAF)
+            return;
+        if (!kvi_leaf_cell_at(g, page, slot, &leaf))
+            fail("a sound page has a bad cell");
+        if (find(g, page, (struct kvi_key){leaf.key, leaf.key_bytes}, &exact) != (int)slot ||
+            !exact)
+            fail("a sound page does not find its key");
+    }
+}
+
+/* ---- Changing ---- */
+
+static void gather_and_emit(const struct kvi_geometry *g, const uint8_t *page, bool sound)
+{
+    unsigned count = 0;
+    struct kvi_item *items = calloc(kvi_header_count(page) + 1u, sizeof *items);
+    uint8_t *scratch = malloc(kvi_gather_scratch_bytes(g, page) + 1);
+    struct kvi_key none = {NULL, 0};
+    uint8_t *out = page_new(g);
+    ptrdiff_t used;
+
+    if (!items || !scratch)
+        abort();
+    used = kvi_node_gather(g, page, none, items, &count, scratch);
+    if (used > (ptrdiff_t)kvi_gather_scratch_bytes(g, page))
+        fail("gathering takes more than it said");
+    if (sound && used < 0)
+        fail("a sound page cannot be gathered");
+    if (used >= 0) {
+        memcpy(out, page, KVI_HEADER_BYTES);
+        if (kvi_node_emit(g, out, items, 0, count)) {
+            if (sound && kvi_node_check(g, out))
+                fail("a sound page is written anew as a damaged one");
+        } else if (sound) {
+            fail("a sound page does not fit when it is written anew");
+        }
+    }
+    free(out);
+    free(scratch);
+    free(items);
+}
+
+static void insert(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                   unsigned number, bool sound)
+{
+    uint8_t *image = page_copy(g, page);
+    uint32_t payload_bytes = number * 7;
+    bool exact;
+    int slot = find(g, image, key, &exact);
+    uint8_t *payload;
+
+    if (slot >= 0 && !exact && key.size <= g->key_bytes_max) {
+        if (kvi_header_type(page) == KVI_PAGE_LEAF) {
+            payload = kvi_leaf_insert(g, image, (unsigned)slot, key, KVI_CELL_VALUE, payload_bytes);
+            if (payload)
+                memset(payload, 1, payload_bytes);
+        } else if (sound && key.size > 0) {
+            (void)kvi_branch_insert(g, image, (unsigned)slot + 1, key, (struct kvi_ref){9, 9});
+        }
+        if (sound && kvi_header_type(page) == KVI_PAGE_LEAF &&
+            kvi_leaf_cell_bytes(key.size, payload_bytes) <= g->cell_bytes_max &&
+            kvi_node_check(g, image))
+            fail("an insert damages a sound page");
+    }
+    free(image);
+}
+
+static void resize_and_remove(const struct kvi_geometry *g, const uint8_t *page, unsigned number,
+                              bool sound)
+{
+    unsigned count = kvi_header_count(page);
+    uint8_t *image = page_copy(g, page);
+    unsigned slot = count ? number % count : 0;
+
+    if (count && kvi_header_type(page) == KVI_PAGE_LEAF) {
+        uint8_t *payload = kvi_leaf_resize(g, image, slot, KVI_CELL_VALUE, number);
+
+        if (payload)
+            memset(payload, 2, number);
+    }
+    while (kvi_header_count(image) > 0 &&
+           kvi_node_remove(g, image, number % kvi_header_count(image)))
+        continue;
+    if (sound && kvi_header_count(image) > 0)
+        fail("a sound page cannot be emptied");
+    free(image);
+}
+
+/* ---- Entry ---- */
+
+static void use_page(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                     unsigned number)
+{
+    bool sound;
+    bool exact;
+
+    if (!kvi_node_frame_ok(g, page)) {
+        if (!kvi_node_check(g, page))
+            fail("the check likes a page whose frame is bad");
+        return;
+    }
+    sound = kvi_node_check(g, page) == NULL;
+    (void)read_slots(g, page);
+    (void)find(g, page, key, &exact);
+    (void)find(g, page, (struct kvi_key){NULL, 0}, &exact);
+    if (sound)
+        finds_own_keys(g, page);
+    gather_and_emit(g, page, sound);
+    insert(g, page, key, number, sound);
+    resize_and_remove(g, page, number, sound);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct kvi_geometry g;
+    struct kvi_key key;
+    uint8_t *bytes;
+    uint8_t *page;
+
+    if (size < FRONT_BYTES + 8)
+        return 0;
+    if (!kvi_geometry_init(&g, KVI_PAGE_SIZE_MIN << data[0] % 5))
+        abort();
+    page = page_from(&g, data, size);
+    key.size = data[FRONT_BYTES] % (size - FRONT_BYTES);
+    bytes = malloc(key.size + 1); /* apart, so that a step past the key is seen */
+    if (!bytes)
+        abort();
+    memcpy(bytes, data + size - key.size, key.size);
+    key.data = bytes;
+    use_page(&g, page, key, data[size - 1]);
+    free(bytes);
+    free(page);
+    return 0;
+}
