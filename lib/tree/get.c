@@ -14,12 +14,6 @@
 #include "tree/tree.h"
 #include "tree/value.h"
 
-/* Heads and offsets of a full 4 KiB branch of short separators, and of a leaf of records of a
- * hundred bytes. Lines that are near cost next to nothing to ask for. */
-#define PREFETCH_BRANCH_LINES 16u
-#define PREFETCH_LEAF_LINES 4u
-#define PREFETCH_LINE_BYTES 64u
-
 void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *record,
                         const struct kvi_view *view)
 {
@@ -53,19 +47,6 @@ void kvi_tree_leave(struct kvi_tree *tree)
     tree->ring = tree;
 }
 
-/* Header and heads of the page to be read next. */
-static inline void prefetch_page(const struct kvi_view *view, struct kvi_ref ref, unsigned lines)
-{
-    const uint8_t *page;
-
-    if (KVI_UNLIKELY(ref.pgno >= view->page_end))
-        return;
-    page = view->map->base + (ref.pgno << view->map->geometry.page_shift);
-    __builtin_prefetch((const void *)&view->map->notes[ref.pgno]);
-    for (unsigned i = 0; i < lines; i++)
-        __builtin_prefetch(page + i * PREFETCH_LINE_BYTES);
-}
-
 /* The leaf under which `key` belongs, in a tree that is read through a view alone. */
 static inline int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
                             const uint8_t **leaf_out)
@@ -88,7 +69,7 @@ static inline int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
         if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
             return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
         ref = cell.ref;
-        prefetch_page(view, ref, level > 1 ? PREFETCH_BRANCH_LINES : PREFETCH_LEAF_LINES);
+        kvi_tree_prefetch(view, ref, level - 1);
     }
     return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
 }

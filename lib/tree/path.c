@@ -94,6 +94,7 @@ static int enter_read(struct kvi_tree *tree, struct kvi_path *path, unsigned ind
 {
     struct kvi_step *step = &path->steps[index];
     struct kvi_ref ref = tree->record.root;
+    unsigned level = kvi_path_level(path, index);
 
     step->image = NULL;
     if (index > 0) {
@@ -101,8 +102,10 @@ static int enter_read(struct kvi_tree *tree, struct kvi_path *path, unsigned ind
 
         if (rc)
             return rc;
+        if (ref.tag)
+            kvi_tree_prefetch(tree->view, ref, level);
     }
-    return kvi_tree_page(tree, ref, kvi_path_level(path, index), &step->page);
+    return kvi_tree_page(tree, ref, level, &step->page);
 }
 
 static int enter_touch(struct kvi_tree *tree, struct kvi_path *path, unsigned index)

@@ -29,6 +29,12 @@
 #include "kv.h"
 #include "tree/tree.h"
 
+/* Heads and offsets of a full 4 KiB branch of short separators, and of a leaf of records of a
+ * hundred bytes. Lines that are near cost next to nothing to ask for. */
+#define KVI_PREFETCH_BRANCH_LINES 16u
+#define KVI_PREFETCH_LEAF_LINES 4u
+#define KVI_PREFETCH_LINE_BYTES 64u
+
 struct kvi_step {
     const uint8_t *page;
     uint8_t *image; /* the same bytes, to be changed; NULL when the page was only read */
@@ -63,6 +69,21 @@ static inline unsigned kvi_path_level(const struct kvi_path *path, unsigned inde
 static inline struct kvi_step *kvi_path_leaf(struct kvi_path *path)
 {
     return &path->steps[path->depth - 1];
+}
+
+/* Asks for the header, heads and offsets of a page of the file that is about to be read. */
+static inline void kvi_tree_prefetch(const struct kvi_view *view, struct kvi_ref ref,
+                                     unsigned level)
+{
+    unsigned lines = level > 0 ? KVI_PREFETCH_BRANCH_LINES : KVI_PREFETCH_LEAF_LINES;
+    const uint8_t *page;
+
+    if (KVI_UNLIKELY(ref.pgno >= view->page_end))
+        return;
+    page = view->map->base + (ref.pgno << view->map->geometry.page_shift);
+    __builtin_prefetch((const void *)&view->map->notes[ref.pgno]);
+    for (unsigned i = 0; i < lines; i++)
+        __builtin_prefetch(page + i * KVI_PREFETCH_LINE_BYTES);
 }
 
 /* KV_ECORRUPT for a page of this tree. */
