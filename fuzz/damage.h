@@ -31,6 +31,7 @@ enum damage_op {
     DAMAGE_SNAPSHOT,  /* four bytes of the snapshot page that a slot names */
     DAMAGE_BIT,       /* a bit of a bitmap page, or of any other */
     DAMAGE_SIZE,      /* the file's length */
+    DAMAGE_EXTREME, /* a number of the snapshot that a slot names, as extreme as it can be, in both places */
     DAMAGE_OPS
 };
 
@@ -131,6 +132,60 @@ static inline void damage_meta(const struct image *image, const struct damage_ed
                      edit->where & 0x4000u ? 1 : 4, edit->what);
 }
 
+/* Numbers of a snapshot: where they stand in its page, and in the meta slot if there too. */
+static const struct {
+    uint16_t at;
+    uint8_t bytes;
+    uint8_t at_meta; /* 0: not there */
+} damage_numbers[] = {
+    {KVI_HEADER_TXNID, 8, 32}, /* txnid */
+    {IMAGE_SNAP_PAGE_END, 8, 64},
+    {40, 8, 0},  /* pages_used */
+    {48, 8, 0},  /* pages_map */
+    {56, 8, 0},  /* tables */
+    {64, 8, 0},  /* next table id */
+    {72, 8, 0},  /* map limit */
+    {80, 4, 0},  /* map_count */
+    {84, 1, 0},  /* map_levels */
+    {106, 1, 0}, /* main table: depth, entries, branch, leaf, overflow pages, id, sequence */
+    {112, 8, 0},
+    {120, 8, 0},
+    {128, 8, 0},
+    {136, 8, 0},
+    {144, 8, 0},
+    {152, 8, 0},
+    {KVI_SNAP_ENTRIES + KVI_REF_BYTES, 3, 0}, /* first space map entry: free pages, free run */
+    {KVI_SNAP_ENTRIES + KVI_REF_BYTES + 3, 3, 0},
+};
+
+static inline void damage_number(const struct image *image, const struct damage_edit *edit)
+{
+    static const uint64_t values[] = {0,
+                                      1,
+                                      2,
+                                      UINT64_MAX,
+                                      UINT64_MAX - 1,
+                                      INT64_MAX,
+                                      ((uint64_t)1 << 48) - 1,
+                                      (uint64_t)1 << 48,
+                                      UINT32_MAX,
+                                      (uint64_t)0xFFFF << 48,
+                                      KVI_DEPTH_MAX};
+    unsigned number = edit->where % (sizeof damage_numbers / sizeof damage_numbers[0]);
+    unsigned value = edit->what % (sizeof values / sizeof values[0] + 1);
+    uint8_t *meta = image_meta(image, edit->selector & 1);
+    uint8_t *page = meta ? image_page(image, kvi_ref_load(meta + IMAGE_META_SNAP).pgno) : NULL;
+    uint64_t set = value < sizeof values / sizeof values[0] ? values[value] : edit->what >> 8;
+
+    if (!page)
+        return;
+    damage_store(image, page, damage_numbers[number].at, damage_numbers[number].bytes, set);
+    if (damage_numbers[number].at_meta)
+        damage_store(image, meta, damage_numbers[number].at_meta, 8, set);
+    if (number == 0 && (edit->selector & 2)) /* sealed still */
+        damage_store(image, meta, 56, 8, set);
+}
+
 static inline void damage_resize(struct image *image, const struct damage_edit *edit)
 {
     size_t size = (size_t)(edit->what % (image->size_bytes + 3 * image->g.page_size));
@@ -184,6 +239,9 @@ static inline void damage_apply(struct image *image, const struct damage_edit *e
     case DAMAGE_META:
     case DAMAGE_SNAPSHOT:
         damage_meta(image, edit);
+        break;
+    case DAMAGE_EXTREME:
+        damage_number(image, edit);
         break;
     case DAMAGE_SIZE:
         damage_resize(image, edit);

@@ -14,6 +14,7 @@
  */
 #include "harness.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -590,6 +591,40 @@ START_TEST(the_check_does_not_alarm_on_a_sound_file)
 }
 END_TEST
 
+static int say(void *context, const struct kv_finding *finding)
+{
+    (void)finding;
+    return *(const int *)context;
+}
+
+START_TEST(the_callback_of_a_check_ends_it_with_any_result)
+{
+    static const int results[] = {-1, 1, KV_ECORRUPT, KV_ENOTFOUND, KV_EINVAL, ENOMEM};
+    struct image copy;
+    struct kv_env *env;
+    int rc;
+
+    learn();
+    copy = image_copy(&sound);
+    for (unsigned slot = 0; slot < 2; slot++) /* the roots of both snapshots */
+        image_page(&copy, kvi_ref_load(image_page(&copy, snapshots[slot].pgno) + IMAGE_SNAP_MAIN)
+                              .pgno)[KVI_HEADER_BYTES] ^= 1;
+    file_write(tmp_path("copy.db"), copy.bytes, copy.size_bytes);
+    env = open_copy(tmp_path("copy.db"), KV_NOLOCK | KV_READONLY, &rc);
+    ck_ok(rc);
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+        int result = results[i];
+        uint64_t findings = 0;
+        struct kv_check_options options = {say, NULL, &result, &findings};
+
+        ck_rc(kv_env_check(env, &options), result);
+        ck_assert_uint_eq(findings, 1);
+    }
+    ck_ok(kv_env_close(env));
+    free(copy.bytes);
+}
+END_TEST
+
 /* A script of a few edits in the terms of the format. */
 static void damage_randomly(struct image *copy, struct rng *rng)
 {
@@ -727,6 +762,7 @@ static Suite *suite(void)
     harness_add_loop(s, "damaged", a_damaged_file_gives_an_error_or_the_records_that_it_held, 0,
                      KINDS);
     harness_add(s, "sound", the_check_does_not_alarm_on_a_sound_file);
+    harness_add(s, "sound", the_callback_of_a_check_ends_it_with_any_result);
     harness_add_loop(s, "hostile", a_hostile_file_neither_crashes_nor_hangs, 0, BASE_LARGE);
     harness_add(s, "forged", a_tree_of_shared_pages_is_not_walked_once_for_each_path);
     (void)atexit(forget);

@@ -21,6 +21,13 @@
 #define CHECK_PROGRESS_PAGES 1024u /* between two calls of the progress callback */
 #define CHECK_VISITS_MAX 2u        /* of all pages, on an average: a sound snapshot has one */
 
+/* Keeps a callback's result apart from the results of this library, which say other things on their way up. */
+static int end_if(struct kvi_check *check, int result)
+{
+    check->stopped = result;
+    return result ? ECANCELED : 0;
+}
+
 int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what)
 {
     struct kv_finding finding = {check->snapshot ? check->snapshot->snap.txnid : 0, pgno,
@@ -29,7 +36,7 @@ int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what)
     check->findings++;
     if (!check->options->finding)
         return 0;
-    return check->options->finding(check->options->context, &finding);
+    return end_if(check, check->options->finding(check->options->context, &finding));
 }
 
 /* Sets the pages' bits; the first that was set before, KVI_NO_PGNO if none was. */
@@ -64,8 +71,8 @@ int kvi_check_reach(struct kvi_check *check, uint64_t pgno, uint64_t count)
         rc = kvi_corrupt(check->env->path, pgno, "pages are used again and again: check given up");
     if (!rc && check->options->progress && check->pages_reached >= check->progress_next) {
         check->progress_next = check->pages_reached + CHECK_PROGRESS_PAGES;
-        rc = check->options->progress(check->options->context, check->pages_reached,
-                                      check->pages_total);
+        rc = end_if(check, check->options->progress(check->options->context, check->pages_reached,
+                                                    check->pages_total));
     }
     return rc;
 }
@@ -252,6 +259,8 @@ int kvi_env_check(struct kv_env *env, const struct kv_check_options *options)
     rc = env->flags & (KV_READONLY | KV_NOLOCK) ? check_visible(&check) : check_live(&check);
     if (options->findings_out)
         *options->findings_out = check.findings;
+    if (check.stopped)
+        return check.stopped;
     if (!rc && check.findings)
         rc = kvi_error(KV_ECORRUPT, "%s: the check found %llu faults", env->path,
                        (unsigned long long)check.findings);

@@ -21,9 +21,10 @@ struct kvi_check {
     uint64_t tables;    /* named tables seen */
     uint64_t pages_map; /* map pages seen */
     uint64_t findings;
+    int stopped; /* what a callback returned to end the check; 0: nothing */
 };
 
-/* Reports a finding; the callback's result. */
+/* Reports a finding; not 0: the callback ended the check. */
 KVI_MUST_CHECK int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what);
 
 /* Marks pages as reached; a page reached twice is a finding. */
