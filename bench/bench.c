@@ -18,13 +18,22 @@
 #include "report.h"
 #include "workloads.h"
 
-enum part { PART_MAIN = 1, PART_SYNC = 2, PART_PINNED = 4, PART_SPACE = 8, PART_OPEN = 16 };
+enum part {
+    PART_MAIN = 1,
+    PART_SYNC = 2,
+    PART_PINNED = 4,
+    PART_SPACE = 8,
+    PART_OPEN = 16,
+    PART_VERIFY = 32
+};
 
 struct setup {
     struct bench_plan plan;
     unsigned parts;
     unsigned key_kinds; /* bit by enum keys_kind */
     const char *write_path;
+    const char *library; /* shared libraries for the verify workload; NULL: left out */
+    const char *trusting;
 };
 
 void store_fail(const char *what, const char *why)
@@ -75,6 +84,10 @@ static void run(const struct setup *setup)
     for (uint32_t round = 0; round < setup->plan.rounds && setup->parts & PART_PINNED; round++) {
         progress("pinned reader", round, setup->plan.rounds);
         bench_pinned(&setup->plan);
+    }
+    if (setup->parts & PART_VERIFY && setup->library && setup->trusting) {
+        fprintf(stderr, "verified against trusted pages\n");
+        bench_verify(&setup->plan, setup->library, setup->trusting);
     }
     if (setup->parts & PART_SPACE) {
         fprintf(stderr, "free space\n");
@@ -150,9 +163,11 @@ static void usage(void)
            "  --syncs N     durable single puts (2000)\n"
            "  --free-pages N  free pages of the free-space workload (1000000)\n"
            "  --open-gib N  file size of the open-after-kill workload (10)\n"
-           "  --parts LIST  of main,sync,pinned,space,open (all)\n"
+           "  --parts LIST  of main,sync,pinned,verify,space,open (all)\n"
            "  --keys LIST   of 8,16,31 (all)\n"
            "  --dir PATH    where databases are made (a new folder here)\n"
+           "  --library F   libkv.so as it is, and\n"
+           "  --trusting F  one built with KVI_TRUST_PAGES: needed by verify\n"
            "  --write FILE  write the table as a document\n");
 }
 
@@ -165,6 +180,7 @@ static unsigned parts_of(const char *list)
     parts |= strstr(list, "pinned") ? PART_PINNED : 0u;
     parts |= strstr(list, "space") ? PART_SPACE : 0u;
     parts |= strstr(list, "open") ? PART_OPEN : 0u;
+    parts |= strstr(list, "verify") ? PART_VERIFY : 0u;
     return parts;
 }
 
@@ -194,7 +210,8 @@ static void options_parse(int argc, char **argv, struct setup *setup)
         {"records", 1, NULL, 'n'}, {"rounds", 1, NULL, 'r'},     {"syncs", 1, NULL, 's'},
         {"parts", 1, NULL, 'p'},   {"keys", 1, NULL, 'k'},       {"dir", 1, NULL, 'd'},
         {"write", 1, NULL, 'w'},   {"free-pages", 1, NULL, 'f'}, {"open-gib", 1, NULL, 'o'},
-        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0},
+        {"library", 1, NULL, 'l'}, {"trusting", 1, NULL, 't'},   {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -227,6 +244,12 @@ static void options_parse(int argc, char **argv, struct setup *setup)
         case 'w':
             setup->write_path = optarg;
             break;
+        case 'l':
+            setup->library = optarg;
+            break;
+        case 't':
+            setup->trusting = optarg;
+            break;
         case 'h':
             usage();
             exit(0);
@@ -240,7 +263,7 @@ static void options_parse(int argc, char **argv, struct setup *setup)
 int main(int argc, char **argv)
 {
     struct setup setup = {.plan = {NULL, 1000000, 2000, 1000000, UINT64_C(10) << 30, 5},
-                          .parts = 31,
+                          .parts = 63,
                           .key_kinds = 7};
     char made[] = "bench-data-XXXXXX";
 

@@ -33,6 +33,10 @@ void bench_pinned(const struct bench_plan *plan);
 /* A small commit with many free pages against none; a 1 MiB value into free single pages. */
 void bench_free_space(const struct bench_plan *plan);
 
+/* What verifying pages costs a warm readrandom: the two shared libraries, one built to trust its pages, take
+ * turns in this process. */
+void bench_verify(const struct bench_plan *plan, const char *library, const char *trusting);
+
 /* Opening after a writer was killed. */
 void bench_open_killed(const struct bench_plan *plan);
 
