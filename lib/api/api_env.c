@@ -36,7 +36,12 @@ int kv_env_sync(struct kv_env *env)
 {
     int rc = env_usable(env);
 
-    return rc ? rc : kvi_env_sync(env);
+    if (rc)
+        return rc;
+    kvi_env_enter(env);
+    rc = kvi_env_sync(env);
+    kvi_env_leave(env);
+    return rc;
 }
 
 int kv_env_info(struct kv_env *env, struct kv_env_info *info_out)
@@ -47,7 +52,12 @@ int kv_env_info(struct kv_env *env, struct kv_env_info *info_out)
         return rc;
     memset(info_out, 0, sizeof(*info_out));
     rc = env_usable(env);
-    return rc ? rc : kvi_env_info(env, info_out);
+    if (rc)
+        return rc;
+    kvi_env_enter(env);
+    rc = kvi_env_info(env, info_out);
+    kvi_env_leave(env);
+    return rc;
 }
 
 int kv_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out)
@@ -94,7 +104,12 @@ int kv_env_check(struct kv_env *env, const struct kv_check_options *options)
     static const struct kv_check_options none;
     int rc = env_usable(env);
 
-    return rc ? rc : kvi_env_check(env, options ? options : &none);
+    if (rc)
+        return rc;
+    kvi_env_enter(env);
+    rc = kvi_env_check(env, options ? options : &none);
+    kvi_env_leave(env);
+    return rc;
 }
 
 int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context)
@@ -103,7 +118,12 @@ int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context)
 
     if (!rc && !reader)
         rc = kvi_error(KV_EINVAL, "reader is NULL");
-    return rc ? rc : kvi_env_readers(env, reader, context);
+    if (rc)
+        return rc;
+    kvi_env_enter(env);
+    rc = kvi_env_readers(env, reader, context);
+    kvi_env_leave(env);
+    return rc;
 }
 
 /* A copy is taken of a read txn's snapshot. */

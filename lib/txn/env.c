@@ -235,6 +235,7 @@ static void env_free(struct kv_env *env)
     kvi_registry_free(env->registry);
     kvi_space_hints_free(env->hints);
     kvi_pool_free(env->pool);
+    pthread_mutex_destroy(&env->remap_mutex);
     free(env->path);
     free(env->lock_path);
     free(env);
@@ -249,6 +250,7 @@ static int env_open_once(const char *path, const struct kv_options *options,
     if (!env)
         return ENOMEM;
     env->fd = -1;
+    pthread_mutex_init(&env->remap_mutex, NULL);
     rc = options_take(env, path, options);
     if (!rc)
         rc = file_obtain(env);
@@ -285,13 +287,67 @@ int kvi_env_close(struct kv_env *env)
         env_free(env);
         return 0;
     }
-    if (atomic_load(&env->txns_open) != 0)
+    if (atomic_load(&env->users) != 0)
         return kvi_error(KV_EBUSY, "%s: %llu txns are open", env->path,
-                         (unsigned long long)atomic_load(&env->txns_open));
+                         (unsigned long long)atomic_load(&env->users));
     rc = kvi_lockfile_leave(env->lockfile, &last);
     if (!rc && last && !(env->flags & (KV_READONLY | KV_NOLOCK | KV_MEMORY)))
         rc = kvi_durable_last(env);
     env_free(env);
+    return rc;
+}
+
+/* ---- The mapping ---- */
+
+/* Becoming a user and replacing the mapping exclude each other as Dekker's: each says what it is about to do, then
+ * looks at what the other said. */
+void kvi_env_enter(struct kv_env *env)
+{
+    for (;;) {
+        atomic_fetch_add(&env->users, 1);
+        if (KVI_LIKELY(!atomic_load(&env->remapping)))
+            return;
+        atomic_fetch_sub(&env->users, 1);
+        pthread_mutex_lock(&env->remap_mutex); /* until it is done */
+        pthread_mutex_unlock(&env->remap_mutex);
+    }
+}
+
+void kvi_env_leave(struct kv_env *env)
+{
+    atomic_fetch_sub(&env->users, 1);
+}
+
+/* Twice the file's size, so that this does not come again soon. */
+static int map_anew(struct kv_env *env)
+{
+    struct kvi_os_stat st;
+    struct kvi_map larger;
+    int rc = kvi_os->stat_fd(env->fd, &st);
+
+    if (!rc && st.size_bytes >> env->geometry.page_shift <= env->map.pages_max)
+        return KV_ESIZELIMIT; /* with the text of whoever met the limit */
+    if (!rc)
+        rc = kvi_map_open(&larger, &env->geometry, env->fd, env->path, 2 * st.size_bytes,
+                          st.size_bytes);
+    if (rc)
+        return rc;
+    kvi_map_close(&env->map);
+    env->map = larger;
+    atomic_store(&env->file_bytes, st.size_bytes);
+    return 0;
+}
+
+int kvi_env_remap(struct kv_env *env)
+{
+    int rc = KV_ESIZELIMIT;
+
+    pthread_mutex_lock(&env->remap_mutex);
+    atomic_store(&env->remapping, true);
+    if (atomic_load(&env->users) == 1)
+        rc = map_anew(env);
+    atomic_store(&env->remapping, false);
+    pthread_mutex_unlock(&env->remap_mutex);
     return rc;
 }
 

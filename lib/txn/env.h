@@ -41,7 +41,9 @@ struct kv_env {
     struct kvi_pool *pool;         /* writer */
     struct kvi_registry *registry; /* own lock */
     _Atomic(uint64_t) file_bytes;  /* size of the data file as last seen; writer changes the file */
-    _Atomic(uint64_t) txns_open;   /* txn handles not ended */
+    _Atomic(uint64_t) users;       /* txns, and calls under way, that may touch the mapping */
+    _Atomic(bool) remapping;       /* the mapping is being replaced: nobody may become a user */
+    pthread_mutex_t remap_mutex;   /* held while remapping is set */
 };
 
 /* A snapshot taken from its word: page found in the map, verified, decoded. */
@@ -62,6 +64,14 @@ KVI_MUST_CHECK int kvi_env_grow(struct kv_env *env, uint64_t page_end);
 
 /* Learns the file's present size (fstat); KV_ECORRUPT when it is below `page_end` pages. */
 KVI_MUST_CHECK int kvi_env_require(struct kv_env *env, uint64_t page_end);
+
+/* Between these two the caller may touch the mapping: it does not move. */
+void kvi_env_enter(struct kv_env *env);
+void kvi_env_leave(struct kv_env *env);
+
+/* When others have made the file longer than this process's reservation, and the caller is the only user: maps
+ * anew, larger. KV_ESIZELIMIT when it is not, or when the reservation was not the reason. */
+KVI_MUST_CHECK int kvi_env_remap(struct kv_env *env);
 
 KVI_MUST_CHECK int kvi_env_open(const char *path, const struct kv_options *options,
                                 struct kv_env **env_out);

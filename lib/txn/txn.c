@@ -73,7 +73,7 @@ void kvi_txn_free(struct kv_txn *txn)
     free(txn->slots);
     free(txn->buckets);
     free(txn->scratch);
-    atomic_fetch_sub(&txn->env->txns_open, 1);
+    kvi_env_leave(txn->env);
     free(txn);
 }
 
@@ -128,8 +128,10 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     txn->durability = env->options.durability;
     if (options && options->durability)
         txn->durability = options->durability;
-    atomic_fetch_add(&env->txns_open, 1);
+    kvi_env_enter(env);
     rc = begin_kind(txn, flags, options);
+    if (rc == KV_ESIZELIMIT && kvi_env_remap(env) == 0)
+        rc = begin_kind(txn, flags, options);
     if (rc) {
         kvi_txn_free(txn);
         return rc;
