@@ -5,6 +5,7 @@
 #include "space_model.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,8 +105,9 @@ static struct model_snapshot *new_snapshot(const struct kvi_snap *snap)
 static void mark(struct model_snapshot *s, uint64_t pgno, uint64_t count)
 {
     for (uint64_t p = pgno; p < pgno + count; p++) {
-        ck_assert_msg(p < s->pages, "page %llu is past the end", (unsigned long long)p);
-        ck_assert_msg(!s->claims[p], "page %llu is used twice", (unsigned long long)p);
+        if (p >= s->pages || s->claims[p])
+            ck_abort_msg("page %llu is %s", (unsigned long long)p,
+                         p >= s->pages ? "past the end" : "used twice");
         s->claims[p] = 1;
     }
 }
@@ -125,9 +127,9 @@ static int mark_map_page(void *context, struct kvi_ref ref, unsigned level, uint
     const uint8_t *page;
 
     (void)region;
-    ck_assert_uint_eq(entry->ref.pgno, ref.pgno);
-    ck_ok(model_read(check->m, ref, level ? KVI_PAGE_INDEX : KVI_PAGE_BITMAP, level, &page));
-    ck_assert_uint_le(kvi_header_txnid(page), check->s->snap.txnid);
+    MUST(entry->ref.pgno == ref.pgno);
+    MUST(model_read(check->m, ref, level ? KVI_PAGE_INDEX : KVI_PAGE_BITMAP, level, &page) == 0);
+    MUST(kvi_header_txnid(page) <= check->s->snap.txnid);
     check->map_pages++;
     mark(check->s, ref.pgno, 1);
     return 0;
@@ -171,8 +173,8 @@ static int check_entry(void *context, struct kvi_ref ref, unsigned level, uint64
     struct totals totals = totals_of(check->m, check->s, region, kvi_map_span(&check->m->g, level));
 
     (void)ref;
-    ck_assert_uint_eq(entry->free_pages, least(totals.free_pages));
-    ck_assert_uint_eq(entry->free_run, least(totals.free_run));
+    MUST(entry->free_pages == least(totals.free_pages));
+    MUST(entry->free_run == least(totals.free_run));
     return 0;
 }
 
@@ -184,9 +186,9 @@ static void check_bits(struct model *m, const struct kvi_space_snapshot *source,
         const uint8_t *page = NULL;
         uint32_t used = 0;
 
-        ck_ok(kvi_map_lookup(&m->g, &m->io, source, region, &entry));
+        MUST(kvi_map_lookup(&m->g, &m->io, source, region, &entry) == 0);
         if (entry.ref.pgno)
-            ck_ok(model_read(m, entry.ref, KVI_PAGE_BITMAP, 0, &page));
+            MUST(model_read(m, entry.ref, KVI_PAGE_BITMAP, 0, &page) == 0);
         for (uint32_t i = 0; i < m->g.region_pages; i++) {
             uint64_t pgno = region * m->g.region_pages + i;
             bool bit = page && (page[KVI_HEADER_BYTES + i / 8] >> (i % 8) & 1);
@@ -196,8 +198,7 @@ static void check_bits(struct model *m, const struct kvi_space_snapshot *source,
                 ck_abort_msg("S3: page %llu is %sclaimed by the map", (unsigned long long)pgno,
                              bit ? "" : "not ");
         }
-        ck_assert_msg(!entry.ref.pgno || used, "region %llu is free and has a bitmap",
-                      (unsigned long long)region);
+        MUST(!entry.ref.pgno || used); /* a free region has no bitmap */
     }
 }
 
@@ -235,6 +236,9 @@ struct model *model_new(uint32_t page_size)
     uint8_t *snap_page = calloc(1, page_size);
     struct kvi_snap snap;
 
+    /* Arrays of a byte a page come and go with every commit: let the heap keep them. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     memset(&snap, 0, sizeof(snap));
     ck_assert(kvi_geometry_init(&m->g, page_size));
     m->io.context = m;
@@ -356,10 +360,10 @@ uint64_t model_alloc(struct model *m, uint64_t count)
 {
     uint64_t pgno = 0;
 
-    ck_ok(kvi_space_alloc(m->space, count, &pgno));
-    ck_assert_uint_le(pgno + count, m->file_end);
+    MUST(kvi_space_alloc(m->space, count, &pgno) == 0);
+    MUST(pgno + count <= m->file_end);
     for (uint64_t p = pgno; p < pgno + count; p++) {
-        ck_assert_msg(p != 0 && p != m->g.meta_pgno_1, "a meta page was handed out");
+        MUST(p != 0 && p != m->g.meta_pgno_1);
         if (claimed_by_live(m, p))
             ck_abort_msg("S1: page %llu of a live snapshot was handed out", (unsigned long long)p);
     }
@@ -375,9 +379,9 @@ void model_free(struct model *m, size_t index)
     m->runs[index] = m->runs[--m->run_count];
     note_touched(m, run.pgno, run.count);
     if (run.fresh)
-        ck_ok(kvi_space_release(m->space, run.pgno, run.count));
+        MUST(kvi_space_release(m->space, run.pgno, run.count) == 0);
     else
-        ck_ok(kvi_space_retire(m->space, run.pgno, run.count));
+        MUST(kvi_space_retire(m->space, run.pgno, run.count) == 0);
 }
 
 /* ---- Commit ---- */
@@ -390,10 +394,10 @@ static void write_map(struct model *m)
 
     m->bitmaps = m->indexes = 0;
     for (size_t i = 0; i < count; i++) {
-        ck_assert(i == 0 || pages[i - 1].pgno < pages[i].pgno);
-        ck_assert(!claimed_by_live(m, pages[i].pgno));
-        ck_assert(kvi_page_sound(&m->g, pages[i].image));
-        ck_assert_uint_eq(kvi_header_pgno(pages[i].image), pages[i].pgno);
+        MUST(i == 0 || pages[i - 1].pgno < pages[i].pgno);
+        MUST(!claimed_by_live(m, pages[i].pgno));
+        MUST(kvi_page_sound(&m->g, pages[i].image));
+        MUST(kvi_header_pgno(pages[i].image) == pages[i].pgno);
         if (kvi_header_type(pages[i].image) == KVI_PAGE_BITMAP)
             m->bitmaps++;
         else

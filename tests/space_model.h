@@ -14,12 +14,20 @@
 #ifndef SPACE_MODEL_H
 #define SPACE_MODEL_H
 
+#include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "space/space.h"
 
 #define MODEL_HELD_MAX 12
+
+/* For inner loops: Check's own write a message for every assertion, also for those that hold. */
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg("%s", #condition);                                                        \
+    } while (0)
 
 struct model_snapshot {
     struct kvi_snap snap;

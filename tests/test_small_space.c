@@ -94,14 +94,14 @@ static void run_plan(const struct plan *plan)
 START_TEST(map_is_what_the_model_says_after_every_random_txn)
 {
     static const struct plan plans[] = {
-        {11, 1500, 20, 700, 0, 1, 40, 20},     /* single pages, no index pages */
-        {12, 1500, 10, 1500, 10, 20, 100, 10}, /* one level and back */
-        {13, 400, 10, 5000, 20, 60, 300, 5},  /* two levels */
-        {14, 250, 10, 12000, 30, 100, 400, 2}, /* three levels */
-        {15, 300, 10, 9000, 5, 700, 60, 5},    /* runs longer than a region */
-        {16, 2000, 5, 1300, 5, 5, 4, 30},      /* small txns, many readers */
-        {17, 1500, 1000, 1100, 2, 3, 300, 2},  /* around a change of levels */
-        {18, 800, 3000, 3200, 0, 1, 600, 2},
+        {11, 7500, 20, 700, 0, 1, 40, 20},     /* single pages, no index pages */
+        {12, 7500, 10, 1500, 10, 20, 100, 10}, /* one level and back */
+        {13, 2000, 10, 5000, 20, 60, 300, 5},  /* two levels */
+        {14, 500, 10, 12000, 30, 100, 400, 2}, /* three levels */
+        {15, 1500, 10, 9000, 5, 700, 60, 5},    /* runs longer than a region */
+        {16, 10000, 5, 1300, 5, 5, 4, 30},      /* small txns, many readers */
+        {17, 7500, 1000, 1100, 2, 3, 300, 2},  /* around a change of levels */
+        {18, 4000, 3000, 3200, 0, 1, 600, 2},
     };
 
     run_plan(&plans[_i]);
@@ -308,7 +308,7 @@ START_TEST(damage_in_the_map_is_an_error_and_never_the_end_of_the_process)
     ck_assert_uint_le(m->newest->snap.pages_map, 63);
     ck_ok(kvi_map_walk(&m->g, &m->io, &source, collect_page, &end));
     *end++ = m->newest->snap.pgno;
-    for (uint64_t i = 0; i < scaled(3000); i++) {
+    for (uint64_t i = 0; i < scaled(20000); i++) {
         uint8_t *page = m->file[pages[rng_below(&rng, (uint64_t)(end - pages))]];
         uint8_t *kept = malloc(m->g.page_size);
         bool is_snap = page == m->file[m->newest->snap.pgno];
