@@ -99,6 +99,7 @@ static int walk_pages(struct walk *walk)
         struct kvi_step *step = &walk->path.steps[index];
         struct kvi_ref ref;
 
+        down = false;
         if (step->slot >= kvi_header_count(step->page)) {
             if (index == 0)
                 return 0;
@@ -116,7 +117,6 @@ static int walk_pages(struct walk *walk)
             return rc;
         if (!rc && down)
             index++;
-        down = false;
     }
 }
 
