@@ -15,7 +15,7 @@ struct report_case {
     char keys[16];
     char unit[16];
     double goal;
-    int figure; /* no peer: goal is a limit of the value itself */
+    int figure; /* goal is a limit of libkv's value itself */
     unsigned counts[REPORT_STORES];
     double samples[REPORT_STORES][REPORT_SAMPLES_MAX];
 };
@@ -51,13 +51,18 @@ void report_sample(const char *what, const char *keys, const char *unit, double 
         at->samples[store][at->counts[store]++] = value;
 }
 
-void report_figure(const char *what, const char *unit, double limit, double value)
+void report_limited(const char *what, const char *unit, double limit, unsigned store, double value)
 {
     struct report_case *at = case_of(what, "", unit, limit);
 
     at->figure = 1;
-    if (at->counts[0] < REPORT_SAMPLES_MAX)
-        at->samples[0][at->counts[0]++] = value;
+    if (at->counts[store] < REPORT_SAMPLES_MAX)
+        at->samples[store][at->counts[store]++] = value;
+}
+
+void report_figure(const char *what, const char *unit, double limit, double value)
+{
+    report_limited(what, unit, limit, 0, value);
 }
 
 static int double_compare(const void *a, const void *b)
@@ -108,8 +113,8 @@ static void case_print(FILE *out, const struct report_case *at, int markdown)
     cell(cells[0], sizeof(cells[0]), at->counts[0] > 0, ours);
     cell(cells[1], sizeof(cells[1]), at->counts[1] > 0, peer);
     cell(cells[2], sizeof(cells[2]), at->counts[2] > 0, mapped);
-    cell(ratios[0], sizeof(ratios[0]), !at->figure && peer > 0, reached);
-    cell(ratios[1], sizeof(ratios[1]), !at->figure && mapped > 0, mapped > 0 ? ours / mapped : 0);
+    cell(ratios[0], sizeof(ratios[0]), peer > 0, peer > 0 ? ours / peer : 0);
+    cell(ratios[1], sizeof(ratios[1]), mapped > 0, mapped > 0 ? ours / mapped : 0);
     cell(goal, sizeof(goal), at->goal > 0, at->goal);
     if (markdown)
         fprintf(out, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", at->what, at->keys,

@@ -16,6 +16,9 @@
 void report_sample(const char *what, const char *keys, const char *unit, double goal,
                    unsigned store, double value);
 
+/* As report_sample, but libkv's own value is what must stay below `limit`. */
+void report_limited(const char *what, const char *unit, double limit, unsigned store, double value);
+
 /* A figure without a peer: measured against a limit of its own (0 none). */
 void report_figure(const char *what, const char *unit, double limit, double value);
 

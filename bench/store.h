@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a crash of the machine may take: everything since the last point, or nothing. */
-enum store_mode { STORE_LAZY, STORE_DURABLE };
+/* What a crash of the machine may take: everything since the last sync, or since an automatic durable point where
+ * the store has those, or nothing. */
+enum store_mode { STORE_LAZY, STORE_POINTS, STORE_DURABLE };
 
 struct store_slice {
     const void *data;

@@ -30,7 +30,9 @@ static struct store *kv_open(const char *path, enum store_mode mode)
         store_fail("open", "no memory");
     options.flags = KV_CREATE;
     /* MDB_NOSYNC's counterpart: no flush before it is asked for. */
-    options.durability = mode == STORE_DURABLE ? KV_DURABLE : KV_NONE;
+    options.durability = mode == STORE_DURABLE  ? KV_DURABLE
+                         : mode == STORE_POINTS ? KV_LAZY
+                                                : KV_NONE;
     check(kv_env_open(path, &options, &store->env), "kv_env_open");
     return store;
 }

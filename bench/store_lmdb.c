@@ -41,12 +41,12 @@ static struct store *lmdb_open_flags(const char *path, unsigned flags)
 
 static struct store *lmdb_open(const char *path, enum store_mode mode)
 {
-    return lmdb_open_flags(path, mode == STORE_LAZY ? MDB_NOSYNC : 0);
+    return lmdb_open_flags(path, mode != STORE_DURABLE ? MDB_NOSYNC : 0);
 }
 
 static struct store *lmdb_open_writemap(const char *path, enum store_mode mode)
 {
-    return lmdb_open_flags(path, MDB_WRITEMAP | (mode == STORE_LAZY ? MDB_NOSYNC : 0));
+    return lmdb_open_flags(path, MDB_WRITEMAP | (mode != STORE_DURABLE ? MDB_NOSYNC : 0));
 }
 
 static void lmdb_close(struct store *store)

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "os/os.h"
 
+#define LAZY_SHARE 8u /* of the pages in use that may wait for a flush while the file grows */
+
 /* Whether anything at all was changed. */
 static bool commit_empty(const struct kv_txn *txn)
 {
@@ -55,6 +57,18 @@ static int commit_write(struct kv_txn *txn, uint8_t *snap_page, uint64_t *word_o
     return rc;
 }
 
+/* Whether the file grew although pages that only the durable snapshots still need are many: a durable point
+ * lets them be used again, so that lazy writes do not bloat the file. */
+static bool growth_avoidable(const struct kv_txn *txn, uint64_t unflushed_pages)
+{
+    const struct kv_env *env = txn->env;
+    uint64_t enough = txn->snapshot.snap.pages_used / LAZY_SHARE;
+
+    if (enough < KVI_ONE_FLUSH_BYTES >> env->geometry.page_shift)
+        enough = KVI_ONE_FLUSH_BYTES >> env->geometry.page_shift;
+    return atomic_load(&env->file_bytes) > txn->file_bytes_before && unflushed_pages >= enough;
+}
+
 /* Whether a lazy commit is to be followed by a durable point. */
 static bool lazy_due(const struct kv_txn *txn)
 {
@@ -64,9 +78,11 @@ static bool lazy_due(const struct kv_txn *txn)
     uint64_t bytes_limit = env->options.lazy_sync_bytes;
     uint64_t ms_limit = env->options.lazy_sync_ms;
 
-    if (txn->durability == KV_NONE)
+    if (txn->durability != KV_LAZY || (!bytes_limit && !ms_limit))
         return false;
     if (bytes_limit && pages << env->geometry.page_shift >= bytes_limit)
+        return true;
+    if (growth_avoidable(txn, pages))
         return true;
     return ms_limit && since && kvi_os->monotonic_ns() - since >= ms_limit * 1000000;
 }

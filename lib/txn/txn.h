@@ -68,8 +68,9 @@ struct kv_txn {
     struct kvi_live live;    /* top txn */
     struct kvi_space *space; /* top txn's, shared by nested ones */
     struct kvi_pager *pager;
-    uint64_t txnid_before; /* shared.txnid_last to restore if nothing is written */
-    uint8_t *scratch;      /* kvi_txn_scratch */
+    uint64_t file_bytes_before; /* size of the data file at begin */
+    uint64_t txnid_before;      /* shared.txnid_last to restore if nothing is written */
+    uint8_t *scratch;           /* kvi_txn_scratch */
     size_t scratch_bytes;
 };
 

@@ -84,6 +84,7 @@ static int write_start(struct kv_txn *txn)
     rc = kvi_env_require(env, txn->live.page_end_max);
     if (rc)
         return rc;
+    txn->file_bytes_before = atomic_load(&env->file_bytes);
     rc = txnid_take(txn);
     if (rc)
         return rc;
