@@ -38,7 +38,7 @@ static void look_at(const struct record_in *in, enum read_result result,
         load_any_bytes_sum += record->table ? (unsigned)strlen(record->table) : 0;
         if (record->offset > size || record->line > size + 1)
             fail("a record that stands outside of the input");
-        if (record->key.size > size || record->value.size > size)
+        if (record->key.size > size || record->value.size > size + 1) /* a newline at the end */
             fail("a record larger than the input");
     } else if (result == READ_BAD || result == READ_FATAL) {
         if (in->fault.offset > size || in->fault.line > size + 1)
