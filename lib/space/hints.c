@@ -4,10 +4,11 @@
  * entry counts what is free in the base, which is more than what is available as long as readers hold the
  * rest; without memory every txn would look into the same regions in vain.
  *
- * Two kinds of knowledge. A key stands for the exact set of live bitmaps of a region: with the same key, what
+ * Three kinds of knowledge. A key stands for the exact set of live bitmaps of a region: with the same key, what
  * was found then is so now. Otherwise a region that was left with nothing available is expected to hold what
  * was freed in it since, until the hint is old or a reader has gone, who may have held many pages; new readers
- * only hold more. A wrong expectation costs one look into the region, or some growth.
+ * only hold more. And one that yields crumbs again and again is asked more and more rarely. A wrong expectation
+ * costs one look into the region, or some growth.
  *
  * One thread at a time: the writer's.
  */
@@ -95,15 +96,32 @@ static struct kvi_space_hint *make_hint(struct kvi_space *space, uint64_t number
         hint->run_none = 0;
         hint->departures = 0; /* never the number now */
         hint->free_pages = 0;
+        hint->misses = 0;
     }
     hint->txns = space->hints->txns;
     return hint;
 }
 
+static uint32_t age_of(const struct kvi_space *space, const struct kvi_space_hint *hint)
+{
+    return space->hints->txns - hint->txns;
+}
+
+/* Whether the count of free pages at that time still tells what to expect. */
 static bool hint_fresh(const struct kvi_space *space, const struct kvi_space_hint *hint)
 {
     return hint->departures == space->hints->departures &&
-           space->hints->txns - hint->txns < KVI_SPACE_HINT_TXNS;
+           age_of(space, hint) < KVI_SPACE_HINT_TXNS;
+}
+
+/* Whether the region disappointed so often that its turn has not come yet. */
+static bool hint_rests(const struct kvi_space *space, const struct kvi_space_hint *hint)
+{
+    uint32_t most = hint->departures == space->hints->departures ? KVI_SPACE_MISSES_MAX
+                                                                 : KVI_SPACE_MISSES_AFTER_DEPARTURE;
+    uint32_t misses = hint->misses < most ? hint->misses : most;
+
+    return misses && age_of(space, hint) < 1u << misses;
 }
 
 int kvi_space_expect(struct kvi_space *space, uint64_t number, uint32_t free_pages,
@@ -121,7 +139,7 @@ int kvi_space_expect(struct kvi_space *space, uint64_t number, uint32_t free_pag
         rc = kvi_space_live_key(space, number, &key);
         *empty_out = !rc && key == hint->empty_key;
     }
-    if (*empty_out)
+    if (*empty_out || hint_rests(space, hint))
         *pages_out = 0;
     else if (hint_fresh(space, hint))
         *pages_out = free_pages > hint->free_pages ? free_pages - hint->free_pages : 0;
@@ -145,13 +163,15 @@ int kvi_space_run_hopeless(struct kvi_space *space, uint64_t number, uint32_t co
 
 /* The entry of the next base will count the pages retired in this txn as free, and they may then be
  * available: so the count that is expected to hold nothing is the one without them. */
-void kvi_space_note_drained(struct kvi_space *space, const struct kvi_space_region *region)
+void kvi_space_note_drained(struct kvi_space *space, const struct kvi_space_region *region,
+                            bool crumbs)
 {
     struct kvi_space_hint *hint = make_hint(space, region->number);
 
     if (!hint)
         return;
     hint->empty_key = region->claimed ? 0 : region->key;
+    hint->misses = crumbs ? hint->misses + 1 : 0;
     hint->departures = space->hints->departures;
     hint->free_pages = region->free_pages;
 }

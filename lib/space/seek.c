@@ -173,7 +173,8 @@ static int worth_it(struct kvi_space *space, const struct kvi_space_promise *pro
     rc = kvi_space_expect(space, promise->number, promise->base_free, &pages, &empty);
     if (rc || empty)
         return rc;
-    *worth_out = space->single_stage >= SEEK_ANY || pages >= space->single.free_min;
+    *worth_out = pages >= space->single.free_min ||
+                 (space->single_stage >= SEEK_ANY && space->single_stage < SEEK_LAST);
     return 0;
 }
 
@@ -231,10 +232,10 @@ int kvi_space_next_single(struct kvi_space *space, struct kvi_space_region **reg
 void kvi_space_leave_single(struct kvi_space *space)
 {
     struct kvi_space_region *region = space->current;
+    bool crumbs = region->taken < pages_wanted(space, SEEK_CRUMBS);
 
     region->drained = true;
-    if (region->taken < pages_wanted(space, SEEK_CRUMBS))
-        space->tries++;
-    kvi_space_note_drained(space, region);
+    space->tries += crumbs;
+    kvi_space_note_drained(space, region, crumbs);
     space->current = NULL;
 }

@@ -46,6 +46,11 @@
 /* One txn in so many starts at the file's beginning even where the last one gave up half-way. */
 #define KVI_SPACE_RESTART_TXNS 16u
 
+/* A region that yielded crumbs n times in a row is left alone for 2^n txns, n up to this; up to the second once
+ * an old snapshot has gone, which may have held its pages. */
+#define KVI_SPACE_MISSES_MAX 6u
+#define KVI_SPACE_MISSES_AFTER_DEPARTURE 2u
+
 /* Old live snapshots that are remembered from txn to txn, to notice when one goes; with more, one always goes. */
 #define KVI_SPACE_OLD 64u
 
@@ -120,6 +125,7 @@ struct kvi_space_hint {
     uint32_t run_none;
     uint32_t free_pages; /* clear in the claim when the search left it with nothing available */
     uint32_t txns;       /* when; 0: never */
+    uint32_t misses;     /* how often in a row it yielded crumbs only */
 };
 
 struct kvi_space_hints {
@@ -142,7 +148,8 @@ KVI_MUST_CHECK int kvi_space_expect(struct kvi_space *space, uint64_t number, ui
 /* Whether it is known that the region has no run of `count` pages. */
 KVI_MUST_CHECK int kvi_space_run_hopeless(struct kvi_space *space, uint64_t number, uint32_t count,
                                           bool *hopeless_out);
-void kvi_space_note_drained(struct kvi_space *space, const struct kvi_space_region *region);
+void kvi_space_note_drained(struct kvi_space *space, const struct kvi_space_region *region,
+                            bool crumbs);
 void kvi_space_note_run(struct kvi_space *space, const struct kvi_space_region *region);
 
 /* ---- The space ---- */
