@@ -169,7 +169,7 @@ static int change_something(struct kv_env *e, struct rng *rng)
 
 /* ---- Pins that live long among changes ---- */
 
-enum { PINS = 8 };
+enum { PINS = 8, PATIENCE_MS = 60000 };
 
 struct pin {
     struct kv_txn *txn;
@@ -251,10 +251,23 @@ static void *change_on(void *context)
     return NULL;
 }
 
-static int change_nothing(struct rng *rng)
+/* Until others have committed again. */
+static int wait_for_change(struct rng *rng)
 {
+    struct kv_env_info info;
+    uint64_t before;
+    int rc;
+
     (void)rng;
-    return 0;
+    rc = kv_env_info(env, &info);
+    before = info.txnid_committed;
+    for (unsigned i = 0; !rc && info.txnid_committed == before; i++) {
+        if (i > PATIENCE_MS * 10)
+            return KV_ETIMEOUT;
+        sleep_us(100);
+        rc = kv_env_info(env, &info);
+    }
+    return rc;
 }
 
 START_TEST(pinned_snapshot_stays_the_same_while_threads_write)
@@ -268,7 +281,7 @@ START_TEST(pinned_snapshot_stays_the_same_while_threads_write)
         rng_init(&changers[i].rng, rng_next(&rng));
         ck_assert_int_eq(pthread_create(&changers[i].thread, NULL, change_on, &changers[i]), 0);
     }
-    watch_pins(scaled(1000), &rng, change_nothing);
+    watch_pins(scaled(300), &rng, wait_for_change);
     for (unsigned i = 0; i < 2; i++) {
         changers[i].stop = 1;
         (void)pthread_join(changers[i].thread, NULL);
@@ -309,7 +322,7 @@ START_TEST(pinned_snapshot_stays_the_same_while_processes_write)
         worker_start(&workers[i], change_in_process, &seed);
     }
     ck_ok(kv_env_open(path, &options, &env));
-    watch_pins(scaled(1000), &rng, change_nothing);
+    watch_pins(scaled(300), &rng, wait_for_change);
     for (unsigned i = 0; i < 2; i++) {
         worker_tell(&workers[i], 0);
         ck_assert(worker_join(&workers[i]));

@@ -305,11 +305,15 @@ END_TEST
 
 /* ---- Children that outlive their parent ---- */
 
+/* An orphan that nobody ends, since its test failed, ends by itself. */
+#define ORPHAN_S 30
+#define ORPHAN_S_TEXT "30"
+
 static int sleep_on(struct worker *self)
 {
     (void)self;
-    for (;;)
-        sleep_us(1000000);
+    sleep_us((uint64_t)ORPHAN_S * 1000000);
+    return 0;
 }
 
 /* Holds the writer lock and a snapshot, and has a child of fork and one that runs another program; tells the pids
@@ -329,7 +333,7 @@ static int be_a_parent(struct worker *self)
     worker_start_orphan(&forked, sleep_on, NULL);
     executed = fork();
     if (executed == 0) {
-        (void)execlp("sleep", "sleep", "60", (char *)NULL);
+        (void)execlp("sleep", "sleep", ORPHAN_S_TEXT, (char *)NULL);
         _exit(127);
     }
     worker_tell(self, (uint64_t)forked.pid);
