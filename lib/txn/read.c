@@ -89,12 +89,12 @@ int kvi_txn_renew(struct kv_txn *txn)
 
 int kvi_txn_refresh(struct kv_txn *txn, int *moved_out)
 {
-    uint64_t before = txn->snapshot.word;
-    int rc;
+    uint64_t before;
+    int rc = kvi_txn_usable(txn, false);
 
-    rc = kvi_txn_usable(txn, false);
     if (rc)
         return rc;
+    before = txn->snapshot.word;
     if (txn->write)
         return kvi_error(KV_EBADTXN, "refresh is for read txns");
     if (!(txn->env->flags & KV_NOLOCK) &&
