@@ -98,8 +98,8 @@ START_TEST(map_is_what_the_model_says_after_every_random_txn)
         {12, 7500, 10, 1500, 10, 20, 100, 10}, /* one level and back */
         {13, 2000, 10, 5000, 20, 60, 300, 5},  /* two levels */
         {14, 500, 10, 12000, 30, 100, 400, 2}, /* three levels */
-        {15, 1500, 10, 9000, 5, 700, 60, 5},    /* runs longer than a region */
-        {16, 10000, 5, 1300, 5, 5, 4, 30},      /* small txns, many readers */
+        {15, 1500, 10, 9000, 5, 700, 60, 5},   /* runs longer than a region */
+        {16, 10000, 5, 1300, 5, 5, 4, 30},     /* small txns, many readers */
         {17, 7500, 1000, 1100, 2, 3, 300, 2},  /* around a change of levels */
         {18, 4000, 3000, 3200, 0, 1, 600, 2},
     };

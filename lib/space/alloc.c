@@ -218,7 +218,9 @@ int kvi_space_alloc_in(struct kvi_space *space, struct kvi_space_region *region,
     int rc;
 
     *found_out = false;
-    if (region->free_pages == 0 || kvi_space_reuse_limit(space, region->number) == 0)
+    /* What the base has in use is not available; that spares full regions the search. */
+    if (region->base.free_pages == 0 || region->drained ||
+        kvi_space_reuse_limit(space, region->number) == 0)
         return 0;
     rc = kvi_space_region_live(space, region);
     if (!rc)

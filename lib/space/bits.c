@@ -76,8 +76,12 @@ uint32_t kvi_bits_count(const uint8_t *bits, uint32_t count)
 {
     uint64_t total = 0;
 
-    for (uint32_t w = 0; w < count / 64; w++)
-        total += count_bytes(kvi_bits_word(bits, w)) * 0x0101010101010101u >> 56;
+    for (uint32_t w = 0; w < count / 64; w++) {
+        uint64_t word = kvi_bits_word(bits, w);
+
+        /* Most words of a region in use are full. */
+        total += word == UINT64_MAX ? 64 : count_bytes(word) * 0x0101010101010101u >> 56;
+    }
     return (uint32_t)total;
 }
 
@@ -99,6 +103,10 @@ uint32_t kvi_bits_longest_clear(const uint8_t *bits, uint32_t count)
 
         if (used == 0) {
             open += 64;
+            continue;
+        }
+        if (used == UINT64_MAX && open <= best) {
+            open = 0;
             continue;
         }
         open += (uint32_t)__builtin_ctzll(used);

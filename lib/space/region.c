@@ -211,26 +211,6 @@ int kvi_space_region_live(struct kvi_space *space, struct kvi_space_region *regi
     return 0;
 }
 
-uint64_t kvi_space_available(const struct kvi_space_region *region, uint32_t word)
-{
-    uint64_t used = kvi_bits_word(kvi_region_bits(region), word);
-
-    assert(region->live_loaded);
-    for (uint32_t i = 0; i < region->live_count; i++)
-        used |= kvi_bits_word(region->live[i], word);
-    return ~used;
-}
-
-uint64_t kvi_space_available_in(const struct kvi_space_region *region, uint32_t word, uint32_t from,
-                                uint32_t end)
-{
-    uint32_t first = word * 64;
-    uint32_t low = from > first ? from - first : 0;
-    uint32_t high = end - first < 64 ? end - first : 64;
-
-    return kvi_space_available(region, word) & kvi_bits_mask(low, high);
-}
-
 /* ---- Claims ---- */
 
 void kvi_space_change(struct kvi_space *space, struct kvi_space_region *region)

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "space/bits.h"
 #include "space/space.h"
 
 /* A region is rich when at least one page in so many is free: those are gone to first. */
@@ -103,6 +104,27 @@ struct kvi_space_region {
 static inline uint8_t *kvi_region_bits(const struct kvi_space_region *region)
 {
     return region->image + KVI_HEADER_BYTES;
+}
+
+/* The pages of a word that are available; the region's live bitmaps are loaded. */
+static inline uint64_t kvi_space_available(const struct kvi_space_region *region, uint32_t word)
+{
+    uint64_t used = kvi_bits_word(kvi_region_bits(region), word);
+
+    for (uint32_t i = 0; i < region->live_count && used != UINT64_MAX; i++)
+        used |= kvi_bits_word(region->live[i], word);
+    return ~used;
+}
+
+/* Those of them that lie in [from, end), which reaches into the word. */
+static inline uint64_t kvi_space_available_in(const struct kvi_space_region *region, uint32_t word,
+                                              uint32_t from, uint32_t end)
+{
+    uint32_t first = word * 64;
+    uint32_t low = from > first ? from - first : 0;
+    uint32_t high = end - first < 64 ? end - first : 64;
+
+    return kvi_space_available(region, word) & kvi_bits_mask(low, high);
 }
 
 /* An index page of the new map that differs from the base's. */
@@ -266,11 +288,6 @@ void kvi_space_region_free(struct kvi_space_region *region);
 KVI_MUST_CHECK int kvi_space_region_live(struct kvi_space *space, struct kvi_space_region *region);
 /* A number for the set of bitmaps that decides what is available in a region, never 0. */
 KVI_MUST_CHECK int kvi_space_live_key(struct kvi_space *space, uint64_t number, uint64_t *key_out);
-/* The pages of a word that are available; the region's live bitmaps are loaded. The second: those of them that
- * lie in [from, end), which reaches into the word. */
-uint64_t kvi_space_available(const struct kvi_space_region *region, uint32_t word);
-uint64_t kvi_space_available_in(const struct kvi_space_region *region, uint32_t word, uint32_t from,
-                                uint32_t end);
 /* A well mixed number. */
 uint64_t kvi_space_mix(uint64_t value);
 /* Takes `count` available pages, or gives them up: sets or clears the claim and keeps the totals. */
