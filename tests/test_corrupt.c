@@ -10,26 +10,15 @@
  *   snapshots stand in the file, and a meta slot that is torn means that the other one is opened;
  * - the check finds all damage in bytes that its snapshot owns, and nothing in a sound file.
  *
- * Then the same with checksums made right again, as an attacker would: there only the first holds.
+ * Files whose checksums were made right again, as an attacker would, are in test_hostile.c.
  */
-#include "harness.h"
+#include "corrupt.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "../fuzz/base_db.h"
-#include "../fuzz/damage.h"
-#include "../fuzz/exercise.h"
-#include "kv.h"
 
 enum {
-    COPIES = 110,  /* of each kind of damage */
-    HOSTILE = 500, /* with checksums repaired */
-    TABLES = BASE_TABLES,
-    HANG_SECONDS = 60 /* for one copy: a thousand times what it takes */
+    COPIES = 115, /* of each kind of damage */
+    TABLES = BASE_TABLES
 };
 
 /* What a table of a snapshot held. */
@@ -47,60 +36,14 @@ struct snapshot {
     uint64_t pgno; /* of its page */
     uint64_t page_end;
     const uint8_t
-        *owned; /* for each byte of the file: 1 if a checksum of this snapshot covers it */
+        *owned; /* for each byte of the file: whether a checksum of this snapshot covers it */
     struct content tables[TABLES];
 };
 
 static struct image sound;
 static struct snapshot snapshots[2];
-static char doing[200]; /* the damage at hand, for a message */
-
-/* ---- Hangs and crashes ---- */
-
-/* Sanitizers tell more of a crash than this program could. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-static void say_and_die(int signal_number)
-{
-    static const char text[] = "\nstopped or crashed at: ";
-
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
-    (void)!write(STDERR_FILENO, doing, strlen(doing));
-    (void)!write(STDERR_FILENO, "\n", 1);
-    (void)signal(signal_number, SIG_DFL);
-    (void)raise(signal_number);
-}
-
-static void watch(const char *what, uint64_t seed)
-{
-    (void)snprintf(doing, sizeof doing, "%s, seed %llu", what, (unsigned long long)seed);
-    (void)signal(SIGALRM, say_and_die);
-    (void)signal(SIGABRT, say_and_die);
-#ifndef SANITIZED
-    (void)signal(SIGSEGV, say_and_die);
-    (void)signal(SIGBUS, say_and_die);
-#endif
-    (void)alarm(HANG_SECONDS);
-}
 
 /* ---- The sound file ---- */
-
-static struct kv_env *open_copy(const char *path, uint32_t flags, int *rc_out)
-{
-    struct kv_options options = KV_OPTIONS_INIT;
-    struct kv_env *env = NULL;
-
-    options.flags = flags;
-    options.reserve_bytes = (uint64_t)1 << 30;
-    *rc_out = kv_env_open(path, &options, &env);
-    return env;
-}
 
 static struct kv_val val_copy(const struct kv_val *val)
 {
@@ -184,14 +127,14 @@ static void own_snapshot(const struct image *image, struct snapshot *s)
 static void learn_snapshot(unsigned slot)
 {
     struct snapshot *s = &snapshots[slot];
-    const char *path = tmp_path("learn.db");
+    const char *path;
     uint8_t *other = image_meta(&sound, 1 - slot);
     struct kv_txn *txn;
     struct kv_env *env;
     int rc;
 
     other[100] ^= 1;
-    file_write(path, sound.bytes, sound.size_bytes);
+    path = files_put(sound.bytes, sound.size_bytes);
     other[100] ^= 1;
     env = open_copy(path, KV_NOLOCK | KV_READONLY, &rc);
     ck_ok(rc);
@@ -373,13 +316,12 @@ static void judge_check(struct kv_env *env, const struct image *copy, const stru
 /* Opens, reads and judges a damaged copy. */
 static void judge(const struct image *copy, struct tally *tally)
 {
-    const char *path = tmp_path("copy.db");
+    const char *path = files_put(copy->bytes, copy->size_bytes);
     const struct snapshot *s;
     struct kv_env *env;
     bool whole;
     int rc;
 
-    file_write(path, copy->bytes, copy->size_bytes);
     tally->copies++;
     env = open_copy(path, KV_NOLOCK | KV_READONLY, &rc);
     if (!env) {
@@ -545,16 +487,6 @@ static const struct {
 
 #define KINDS ((int)(sizeof kinds / sizeof kinds[0]))
 
-static struct image image_copy(const struct image *from)
-{
-    struct image copy = *from;
-
-    copy.bytes = malloc(from->size_bytes + 1);
-    ck_assert_ptr_nonnull(copy.bytes);
-    memcpy(copy.bytes, from->bytes, from->size_bytes);
-    return copy;
-}
-
 /* ---- Tests ---- */
 
 START_TEST(a_damaged_file_gives_an_error_or_the_records_that_it_held)
@@ -575,7 +507,7 @@ START_TEST(a_damaged_file_gives_an_error_or_the_records_that_it_held)
         judge(&copy, &tally);
         free(copy.bytes);
     }
-    (void)alarm(0);
+    watch_end();
     printf("%s: %u copies, %u refused, %u with errors, %u read whole; the check found %u\n",
            kinds[_i].name, tally.copies, tally.refused, tally.read_errors, tally.whole,
            tally.found);
@@ -585,22 +517,19 @@ END_TEST
 
 START_TEST(the_check_does_not_alarm_on_a_sound_file)
 {
-    const char *path = tmp_path("sound.db");
-
     for (int kind = 0; kind < BASE_KINDS; kind++) {
         struct image image = base_make((enum base_kind)kind, tmp_dir());
         struct exercise_result result;
 
         watch("a sound file", (uint64_t)kind);
-        file_write(path, image.bytes, image.size_bytes);
-        result = exercise_file(path, KV_NOLOCK, true);
+        result = exercise_file(files_put(image.bytes, image.size_bytes), KV_NOLOCK, true);
         ck_ok(result.open);
         ck_ok(result.check);
         ck_ok(result.write);
         ck_ok(result.close);
         free(image.bytes);
     }
-    (void)alarm(0);
+    watch_end();
 }
 END_TEST
 
@@ -622,8 +551,7 @@ START_TEST(the_callback_of_a_check_ends_it_with_any_result)
     for (unsigned slot = 0; slot < 2; slot++) /* the roots of both snapshots */
         image_page(&copy, kvi_ref_load(image_page(&copy, snapshots[slot].pgno) + IMAGE_SNAP_MAIN)
                               .pgno)[KVI_HEADER_BYTES] ^= 1;
-    file_write(tmp_path("copy.db"), copy.bytes, copy.size_bytes);
-    env = open_copy(tmp_path("copy.db"), KV_NOLOCK | KV_READONLY, &rc);
+    env = open_copy(files_put(copy.bytes, copy.size_bytes), KV_NOLOCK | KV_READONLY, &rc);
     ck_ok(rc);
     for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
         int result = results[i];
@@ -638,175 +566,6 @@ START_TEST(the_callback_of_a_check_ends_it_with_any_result)
 }
 END_TEST
 
-/* A script of a few edits in the terms of the format. */
-static void damage_randomly(struct image *copy, struct rng *rng)
-{
-    uint8_t script[3 * DAMAGE_EDIT_BYTES];
-
-    rng_bytes(rng, script, sizeof script);
-    for (unsigned i = 0; i < 3; i++) {
-        uint8_t *edit = script + i * DAMAGE_EDIT_BYTES;
-
-        if (rng_chance(rng, 50)) /* small numbers pass more checks than large ones */
-            kvi_le_store32(edit + 4, (uint32_t)rng_below(rng, 300));
-    }
-    damage_run(copy, script, DAMAGE_EDIT_BYTES * rng_between(rng, 1, 4));
-    image_measure(copy);
-    copy->identity = rng_chance(rng, 50);
-    image_repair(copy);
-}
-
-START_TEST(a_hostile_file_neither_crashes_nor_hangs)
-{
-    struct rng seeds;
-
-    rng_seed(&seeds, "hostile", 4711u + (unsigned)_i);
-    for (uint64_t i = scaled(HOSTILE / BASE_LARGE); i-- > 0;) {
-        uint64_t seed = rng_next(&seeds) >> 32;
-        struct image sound_one = base_make((enum base_kind)_i, tmp_dir());
-        const char *path = tmp_path("hostile.db");
-        struct rng rng;
-
-        watch("hostile", seed);
-        rng_init(&rng, seed);
-        damage_randomly(&sound_one, &rng);
-        file_write(path, sound_one.bytes, sound_one.size_bytes);
-        (void)exercise_file(path, KV_NOLOCK | KV_READONLY, i % 8 == 0);
-        (void)exercise_file(path, KV_NOLOCK, false);
-        free(sound_one.bytes);
-    }
-    (void)alarm(0);
-}
-END_TEST
-
-/* ---- Forged trees ---- */
-
-/* Appends `count` pages to the file and to the snapshot in both slots; the first of them. */
-static uint64_t append_pages(struct image *image, uint64_t count)
-{
-    uint64_t pgno = image_pages(image);
-
-    image->size_bytes += (size_t)(count << image->g.page_shift);
-    image->bytes = realloc(image->bytes, image->size_bytes);
-    ck_assert_ptr_nonnull(image->bytes);
-    memset(image_page(image, pgno), 0, (size_t)(count << image->g.page_shift));
-    for (unsigned slot = 0; slot < 2; slot++) {
-        uint8_t *meta = image_meta(image, slot);
-        uint8_t *snap = image_page(image, kvi_ref_load(meta + IMAGE_META_SNAP).pgno);
-
-        kvi_le_store64(meta + BASE_META_PAGE_END, image_pages(image));
-        kvi_le_store64(snap + IMAGE_SNAP_PAGE_END, image_pages(image));
-    }
-    return pgno;
-}
-
-/* A branch whose children are all the same page. */
-static void forge_branch(const struct image *image, uint64_t pgno, unsigned level, uint64_t child)
-{
-    struct kvi_item items[200];
-    uint8_t keys[200][2];
-    unsigned count = sizeof items / sizeof items[0];
-
-    memset(items, 0, sizeof items);
-    for (unsigned i = 0; i < count; i++) {
-        keys[i][0] = (uint8_t)(i / 200 + 'a');
-        keys[i][1] = (uint8_t)i;
-        items[i].key = keys[i];
-        items[i].key_bytes = 2;
-        items[i].ref = (struct kvi_ref){child, 1};
-    }
-    kvi_node_init(&image->g, image_page(image, pgno), KVI_PAGE_BRANCH, level, pgno, 1);
-    ck_assert(kvi_node_emit(&image->g, image_page(image, pgno), items, 0, count));
-}
-
-static void forge_leaf(const struct image *image, uint64_t pgno)
-{
-    struct kvi_key key = {(const uint8_t *)"key", 3};
-
-    kvi_node_init(&image->g, image_page(image, pgno), KVI_PAGE_LEAF, 0, pgno, 1);
-    ck_assert_ptr_nonnull(
-        kvi_leaf_insert(&image->g, image_page(image, pgno), 0, key, KVI_CELL_VALUE, 5));
-}
-
-/* Makes `root` the main table's tree in both snapshots. */
-static void forge_main(const struct image *image, uint64_t root, unsigned depth)
-{
-    struct kvi_table_record record = {.root = {root, 1}, .depth = (uint8_t)depth, .entries = 9};
-
-    record.pages_leaf = 1;
-    record.pages_branch = depth - 1;
-    for (unsigned slot = 0; slot < 2; slot++) {
-        uint64_t snap = kvi_ref_load(image_meta(image, slot) + IMAGE_META_SNAP).pgno;
-
-        kvi_table_record_encode(&record, image_page(image, snap) + IMAGE_SNAP_MAIN);
-    }
-}
-
-/* Leaves wild pointers where the next calls have their variables: one that is not set is then not by chance
- * one that is harmless. */
-static __attribute__((noinline)) void soil_stack(void)
-{
-    volatile uint8_t bytes[32768];
-
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = 0xA5;
-    (void)bytes[0];
-}
-
-static void check_forged(const char *path)
-{
-    struct kv_env *env;
-    int rc;
-
-    env = open_copy(path, KV_NOLOCK | KV_READONLY, &rc);
-    ck_ok(rc);
-    soil_stack();
-    ck_rc(kv_env_check(env, NULL), KV_ECORRUPT);
-    ck_ok(kv_env_close(env));
-}
-
-static void use_forged(struct image *image, const char *what)
-{
-    const char *path = tmp_path("forged.db");
-
-    image_repair(image);
-    watch(what, 0);
-    file_write(path, image->bytes, image->size_bytes);
-    check_forged(path);
-    ck_assert_int_ne(exercise_file(path, KV_NOLOCK | KV_READONLY, true).check, 0);
-    (void)exercise_file(path, KV_NOLOCK, false);
-    (void)alarm(0);
-    free(image->bytes);
-}
-
-START_TEST(a_tree_of_shared_pages_is_not_walked_once_for_each_path)
-{
-    struct image image = base_make(BASE_CLOSED, tmp_dir());
-    uint64_t leaf = append_pages(&image, KVI_DEPTH_MAX);
-
-    forge_leaf(&image, leaf);
-    for (unsigned level = 1; level < KVI_DEPTH_MAX; level++)
-        forge_branch(&image, leaf + level, level, leaf + level - 1);
-    forge_main(&image, leaf + KVI_DEPTH_MAX - 1, KVI_DEPTH_MAX);
-    use_forged(&image, "a tree of shared pages");
-}
-END_TEST
-
-START_TEST(a_root_whose_first_cell_is_nowhere_is_damage)
-{
-    struct image image = base_make(BASE_DEEP, tmp_dir());
-    uint64_t snap = kvi_ref_load(image_meta(&image, 0) + IMAGE_META_SNAP).pgno;
-    uint8_t *root =
-        image_page(&image, kvi_ref_load(image_page(&image, snap) + IMAGE_SNAP_MAIN).pgno);
-    size_t offset_at, head_at;
-
-    ck_assert_uint_eq(kvi_header_type(root), KVI_PAGE_BRANCH);
-    (void)damage_cell_at(&image, root, 0, &offset_at, &head_at);
-    kvi_le_store16(root + offset_at, 0xFFFF);
-    use_forged(&image, "a root whose first cell is nowhere");
-}
-END_TEST
-
 static Suite *suite(void)
 {
     Suite *s = suite_create("corrupt");
@@ -815,9 +574,6 @@ static Suite *suite(void)
                      KINDS);
     harness_add(s, "sound", the_check_does_not_alarm_on_a_sound_file);
     harness_add(s, "sound", the_callback_of_a_check_ends_it_with_any_result);
-    harness_add_loop(s, "hostile", a_hostile_file_neither_crashes_nor_hangs, 0, BASE_LARGE);
-    harness_add(s, "forged", a_tree_of_shared_pages_is_not_walked_once_for_each_path);
-    harness_add(s, "forged", a_root_whose_first_cell_is_nowhere_is_damage);
     (void)atexit(forget);
     return s;
 }

@@ -129,7 +129,8 @@ static int base_read(void *context, struct kvi_ref ref, enum kvi_page_type type,
         rc = read_pages(s, ref.pgno, 1, cached->bytes, &cut);
         if (rc)
             return rc;
-        if (cut || !kvi_page_sound(s->g, cached->bytes))
+        /* The header first: what its type says decides how many bytes the checksum covers. */
+        if (cut || header_fault(&e, cached->bytes, 0) || !kvi_page_sound(s->g, cached->bytes))
             return base_damaged(s, ref.pgno, "base snapshot: damaged space map page");
         cached->pgno = ref.pgno;
     }
