@@ -35,6 +35,7 @@ struct copy {
     bool stream;        /* write from start to end; else at offsets, leaving holes */
     uint64_t pgno_next; /* first page not written yet */
     uint8_t *zeros;     /* COPY_CHUNK_PAGES pages, streams only */
+    uint8_t file_id[16];
 };
 
 static int copy_progress(const struct copy *copy)
@@ -87,7 +88,7 @@ static int copy_meta(struct copy *copy)
 
     if (!page)
         return ENOMEM;
-    memcpy(meta.file_id, copy->txn->scratch, sizeof(meta.file_id));
+    memcpy(meta.file_id, copy->file_id, sizeof(meta.file_id));
     kvi_meta_encode(&meta, page);
     rc = copy_pages(copy, page, 1);
     free(page);
@@ -167,12 +168,8 @@ static int copy_plain(struct kv_txn *txn, const struct kv_copy_options *options,
     struct copy copy = {.txn = txn, .options = options, .fd = fd, .stream = stream};
     uint64_t page_end = txn->snapshot.snap.page_end;
     uint64_t regions = kvi_map_regions(g, page_end);
-    uint8_t *file_id = kvi_txn_scratch(txn, 16);
-    int rc;
+    int rc = kvi_os->random(copy.file_id, sizeof(copy.file_id));
 
-    if (!file_id)
-        return ENOMEM;
-    rc = kvi_os->random(file_id, 16);
     if (!rc && stream) {
         copy.zeros = calloc(COPY_CHUNK_PAGES, g->page_size);
         rc = copy.zeros ? 0 : ENOMEM;

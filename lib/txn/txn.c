@@ -48,16 +48,19 @@ int kvi_txn_changed(struct kv_txn *txn, int rc)
 
 uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes)
 {
-    if (txn->scratch_bytes < size_bytes || !txn->scratch) {
+    unsigned turn = 1 - txn->scratch_last;
+
+    if (txn->scratch_bytes[turn] < size_bytes || !txn->scratch[turn]) {
         uint8_t *scratch = malloc(size_bytes ? size_bytes : 1);
 
         if (!scratch)
             return NULL;
-        free(txn->scratch);
-        txn->scratch = scratch;
-        txn->scratch_bytes = size_bytes;
+        free(txn->scratch[turn]);
+        txn->scratch[turn] = scratch;
+        txn->scratch_bytes[turn] = size_bytes;
     }
-    return txn->scratch;
+    txn->scratch_last = turn;
+    return txn->scratch[turn];
 }
 
 void kvi_txn_free(struct kv_txn *txn)
@@ -72,7 +75,8 @@ void kvi_txn_free(struct kv_txn *txn)
     kvi_tables_release(txn);
     free(txn->slots);
     free(txn->buckets);
-    free(txn->scratch);
+    free(txn->scratch[0]);
+    free(txn->scratch[1]);
     kvi_env_leave(txn->env);
     free(txn);
 }

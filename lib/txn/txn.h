@@ -70,8 +70,9 @@ struct kv_txn {
     struct kvi_pager *pager;
     uint64_t file_bytes_before; /* size of the data file at begin */
     uint64_t txnid_before;      /* shared.txnid_last to restore if nothing is written */
-    uint8_t *scratch;           /* kvi_txn_scratch */
-    size_t scratch_bytes;
+    uint8_t *scratch[2];        /* kvi_txn_scratch */
+    size_t scratch_bytes[2];
+    unsigned scratch_last; /* which of them was given last */
 };
 
 /* A cursor of the API: a tree cursor and what ties it to its txn. */
@@ -98,7 +99,8 @@ KVI_MUST_CHECK int kvi_txn_usable(const struct kv_txn *txn, bool change);
 /* Passes rc on; a result that may have left pages half changed fails the txn (T5). */
 int kvi_txn_changed(struct kv_txn *txn, int rc);
 
-/* Memory of at least size_bytes that lives until the next call or the txn's end; NULL: none. */
+/* Memory of at least size_bytes that lives until the call after the next or the txn's end, so that arguments may
+ * point into what the last call gave; NULL: none. */
 uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes);
 
 /* Frees a txn's tables, cursors and memory; pages and locks are dealt with before. */
