@@ -198,7 +198,8 @@ static void check_bits(struct model *m, const struct kvi_space_snapshot *source,
                 ck_abort_msg("S3: page %llu is %sclaimed by the map", (unsigned long long)pgno,
                              bit ? "" : "not ");
         }
-        MUST(!entry.ref.pgno || used); /* a free region has no bitmap */
+        /* S5: a bitmap for nothing, or for itself only, is none. */
+        MUST(!entry.ref.pgno || used > (entry.ref.pgno / m->g.region_pages == region));
     }
 }
 

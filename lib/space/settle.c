@@ -299,6 +299,21 @@ static int place_new(struct kvi_space *space)
     return rc;
 }
 
+/* Whether the region has a place for its new bitmap, and nothing else to claim than perhaps that place. */
+static bool region_idle(const struct kvi_space *space, const struct kvi_space_region *region)
+{
+    const uint8_t *bits = kvi_region_bits(region);
+    uint32_t pages = space->g.region_pages;
+    uint32_t own;
+
+    if (!region->pgno_new)
+        return false;
+    if (region->pgno_new / pages != region->number)
+        return region_empty(space, region);
+    own = (uint32_t)(region->pgno_new % pages);
+    return !kvi_bits_any_set(bits, 0, own) && !kvi_bits_any_set(bits, own + 1, pages - own - 1);
+}
+
 /* Gives up the place of what became empty after it was placed; regions with one have changed already. */
 static int drop_page(struct kvi_space *space, uint64_t *pgno)
 {
@@ -314,7 +329,7 @@ static int drop_empty_once(struct kvi_space *space, bool *again_out)
 
     *again_out = false;
     for (struct kvi_space_region *r = space->changed_first; r && !rc; r = r->changed_next) {
-        if (!r->pgno_new || !region_empty(space, r))
+        if (!region_idle(space, r))
             continue;
         *again_out = true;
         rc = drop_page(space, &r->pgno_new);
