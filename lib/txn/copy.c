@@ -254,10 +254,13 @@ int kvi_env_copy(struct kv_txn *txn, const char *path, const struct kv_copy_opti
     kvi_os->close(fd);
     if (!rc)
         rc = kvi_os->rename_noreplace(name, path);
-    if (rc)
+    if (rc) {
         kvi_os->unlink(name);
-    else
+    } else {
         rc = directory_flush(path);
+        if (rc)
+            kvi_os->unlink(path);
+    }
     free(name);
     return rc > 0 ? kvi_error(rc, "copy to %s: %s", path, kvi_strerror(rc)) : rc;
 }
