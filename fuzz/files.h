@@ -24,7 +24,7 @@ static inline const char *files_put(const uint8_t *bytes, size_t size)
 {
     if (files_fd < 0)
         files_fd = memfd_create("fuzz", MFD_CLOEXEC);
-    if (files_fd < 0 || ftruncate(files_fd, 0) != 0)
+    if (files_fd < 0 || ftruncate(files_fd, (off_t)size) != 0)
         abort();
     for (size_t done = 0; done < size;) {
         ssize_t n = pwrite(files_fd, bytes + done, size - done, (off_t)done);

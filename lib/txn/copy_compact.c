@@ -89,8 +89,9 @@ static int compact_records(struct compact *compact, struct kvi_cursor *cursor, s
             rc = kvi_tree_put(to, key, &put, KV_APPEND);
         if (!rc)
             rc = compact_progress(compact);
-        if (!rc)
-            rc = kvi_cursor_get(cursor, KV_NEXT, &key, &value);
+        if (rc) /* also a KV_ENOTFOUND of the callback: only the cursor's is the end */
+            return rc;
+        rc = kvi_cursor_get(cursor, KV_NEXT, &key, &value);
     }
     return rc == KV_ENOTFOUND ? 0 : rc;
 }

@@ -463,8 +463,10 @@ int kvi_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context)
 
             rc = name ? fn(context, name) : ENOMEM;
             free(name);
-            if (rc)
-                break;
+            if (rc) { /* also a KV_ENOTFOUND: only the cursor's is the end */
+                kvi_cursor_close(cursor);
+                return rc;
+            }
         }
         rc = kvi_cursor_get(cursor, KV_NEXT, &key, NULL);
     }
