@@ -167,7 +167,7 @@ static void insert(const struct kvi_geometry *g, const uint8_t *page, struct kvi
             payload = kvi_leaf_insert(g, image, (unsigned)slot, key, KVI_CELL_VALUE, payload_bytes);
             if (payload)
                 memset(payload, 1, payload_bytes);
-        } else if (sound && key.size > 0) {
+        } else if (key.size > 0) {
             (void)kvi_branch_insert(g, image, (unsigned)slot + 1, key, (struct kvi_ref){9, 9});
         }
         if (sound && kvi_header_type(page) == KVI_PAGE_LEAF &&
