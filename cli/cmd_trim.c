@@ -6,11 +6,12 @@
 #include "session.h"
 #include "status.h"
 
-static bool trim_punch;
+static uint32_t trim_flags;
 
-enum { TRIM_PUNCH = 1 };
+enum { TRIM_PUNCH = 1, TRIM_DEFRAGMENT = 2 };
 
 static const struct option_row trim_rows[] = {
+    {"defragment", 'd', TRIM_DEFRAGMENT, NULL, "move pages from the file's end lower down first"},
     {"punch", 'p', TRIM_PUNCH, NULL, "punch free ranges inside the file too"},
     {0},
 };
@@ -18,7 +19,7 @@ static const struct option_row trim_rows[] = {
 static int trim_take(int id, char *arg)
 {
     (void)arg;
-    trim_punch = id == TRIM_PUNCH;
+    trim_flags |= id == TRIM_PUNCH ? KV_TRIM_PUNCH : KV_TRIM_DEFRAGMENT;
     return STATUS_DONE;
 }
 
@@ -26,7 +27,7 @@ static int trim_file(const struct session *session)
 {
     struct json json = {0};
     uint64_t bytes = 0;
-    int rc = kv_env_trim(session->env, trim_punch ? KV_TRIM_PUNCH : 0, &bytes);
+    int rc = kv_env_trim(session->env, trim_flags, &bytes);
     if (rc)
         return status_of(rc, "cannot trim %s", session->common->path);
     if (!session->common->json) {
@@ -55,7 +56,7 @@ const struct command cmd_trim = {
     .args = "DB",
     .summary = "give free space back to the file system",
     .details = "Cuts free pages off the file's end. Prints the bytes given back.",
-    .example = "  kvctl trim --punch users.kv",
+    .example = "  kvctl trim --defragment users.kv",
     .common = COMMON_DATABASE | COMMON_JSON,
     .args_min = 1,
     .args_max = 1,

@@ -195,9 +195,12 @@ KV_API const char *kv_env_path(const struct kv_env *env);
 /* The data file's descriptor, owned by the env: not to be written, locked or closed. */
 KV_API int kv_env_fd(const struct kv_env *env);
 
-/* Gives space back to the file system: cuts free pages off the end, and with KV_TRIM_PUNCH punches
- * free ranges of at least 64 KiB. Takes the writer lock. `bytes_out` (may be NULL) gets the bytes
- * given back. ENOTSUP where the file system cannot punch. */
+/* Gives space back to the file system: makes a durable point and cuts free pages off the end. With
+ * KV_TRIM_DEFRAGMENT the pages at the end are moved lower down first, in write txns of its own; with
+ * KV_TRIM_PUNCH free ranges of at least 64 KiB are punched. Waits for the writer lock. What readers hold stays
+ * where it is. `bytes_out` (may be NULL) gets the bytes given back. EOPNOTSUPP where the file system cannot
+ * punch. */
+#define KV_TRIM_DEFRAGMENT 0x02u
 #define KV_TRIM_PUNCH 0x01u
 KV_CHECKED int kv_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out);
 

@@ -88,7 +88,7 @@ int kv_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out)
 
     if (bytes_out)
         *bytes_out = 0;
-    if (!rc && (flags & ~KV_TRIM_PUNCH))
+    if (!rc && (flags & ~(KV_TRIM_PUNCH | KV_TRIM_DEFRAGMENT)))
         rc = kvi_error(KV_EINVAL, "unknown flags in trim: %#x", flags);
     if (!rc && (env->flags & KV_READONLY))
         rc = kvi_error(KV_EREADONLY, "%s was opened read-only", env->path);

@@ -95,6 +95,10 @@ KVI_MUST_CHECK int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key,
  * their position. */
 KVI_MUST_CHECK int kvi_tree_empty(struct kvi_tree *tree);
 
+/* Writes anew every page and run of the tree that stands at pgno_from or above, so that it comes to stand lower
+ * down where there is room. Records stay as they are. A txn that has no cursors that are in use. */
+KVI_MUST_CHECK int kvi_tree_lower(struct kvi_tree *tree, uint64_t pgno_from);
+
 /* ---- Cursors ---- */
 
 /* Opens a cursor without position. Owned by the caller; in write txns it is on the tree's list

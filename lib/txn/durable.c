@@ -287,6 +287,13 @@ static int seal_locked(struct kv_env *env)
     return rc;
 }
 
+int kvi_durable_settle(struct kv_env *env)
+{
+    int rc = kvi_durable_point(env, atomic_load(&env->shared->committed));
+
+    return rc ? rc : seal_locked(env);
+}
+
 int kvi_durable_last(struct kv_env *env)
 {
     struct kvi_shared *shared = env->shared;
@@ -296,9 +303,7 @@ int kvi_durable_last(struct kv_env *env)
         return rc;
     rc = kvi_poison_end(env);
     if (!rc)
-        rc = kvi_durable_point(env, atomic_load(&shared->committed));
-    if (!rc)
-        rc = seal_locked(env);
+        rc = kvi_durable_settle(env);
     if (!rc)
         rc = kvi_env_cut(env, true);
     if (!rc)

@@ -70,6 +70,10 @@ bool kvi_durable_first(const struct kv_env *env);
  * (make_true) if that is possible now. */
 KVI_MUST_CHECK int kvi_poison_end(struct kv_env *env);
 
+/* Writer lock held: makes the newest committed snapshot durable and has both slots name it, so that no older one
+ * is live for their sake. */
+KVI_MUST_CHECK int kvi_durable_settle(struct kv_env *env);
+
 /* The last close: a durable point if needed, the newest written sealed, file cut to its used size. */
 KVI_MUST_CHECK int kvi_durable_last(struct kv_env *env);
 
