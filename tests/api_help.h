@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verbs for tests that use the library as its users do: through kv.h alone. They fail the running test when
- * the library says anything but what they expect; keys and values are texts unless the name says otherwise.
+ * Verbs for tests that use the library as its users do: through kv.h alone. They fail the running
+ * test when the library says anything but what they expect; keys and values are texts unless the
+ * name says otherwise.
  */
 #ifndef API_HELP_H
 #define API_HELP_H
@@ -43,7 +44,8 @@ struct kv_env_info env_info(struct kv_env *env);
 /* The database is sound: kv_env_check has no finding. */
 void env_sound(struct kv_env *env);
 
-/* For teardowns: proves and closes the env, and clears tmp_dir even if the test that failed left txns. */
+/* For teardowns: proves and closes the env, and clears tmp_dir even if the test that failed left
+ * txns. */
 void env_finish(struct kv_env *env);
 
 /* ---- Txns ------------------------------------------------------------------------------------ */
@@ -53,7 +55,7 @@ struct kv_txn *txn_write(struct kv_env *env);
 struct kv_txn *txn_nested(struct kv_txn *parent);
 void txn_commit(struct kv_txn *txn);
 
-/* ---- Tables and records ----------------------------------------------------------------------- */
+/* ---- Tables and records ---------------------------------------------------------------------- */
 
 kv_table table_make(struct kv_txn *txn, const char *name);
 kv_table table_find(struct kv_txn *txn, const char *name);
@@ -81,12 +83,13 @@ void fill_table(struct kv_txn *txn, kv_table table, const char *prefix, unsigned
 void fill_commit(struct kv_env *env, unsigned count, size_t value_bytes);
 void empty_commit(struct kv_env *env);
 
-/* A number that follows from all records of the table, in order; and of all tables of the snapshot. */
+/* A number that follows from all records of the table, in order; and of all tables of the
+ * snapshot. */
 uint64_t table_digest(struct kv_txn *txn, kv_table table, uint64_t *entries_out);
 uint64_t txn_digest(struct kv_txn *txn);
 uint64_t env_digest(struct kv_env *env);
 
-/* ---- Other processes --------------------------------------------------------------------------- */
+/* ---- Other processes ------------------------------------------------------------------------- */
 
 /* Runs fn(context) in a forked child; its result, or 255 - signal if it was killed by one. */
 int in_child(int (*fn)(void *context), void *context);

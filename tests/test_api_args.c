@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Misuse: NULLs, unknown flags and operations, forbidden sizes, handles in states that allow no such call. Each has
- * its code, clears its outputs and changes nothing; a txn in which it happened goes on and commits.
+ * Misuse: NULLs, unknown flags and operations, forbidden sizes, handles in states that allow no
+ * such call. Each has its code, clears its outputs and changes nothing; a txn in which it happened
+ * goes on and commits.
  */
 #include "api_help.h"
 
@@ -349,7 +350,8 @@ START_TEST(an_env_with_open_txns_is_not_closed)
 }
 END_TEST
 
-/* A change that fails half-way leaves a txn that can only be aborted; here the values are too much for the file. */
+/* A change that fails half-way leaves a txn that can only be aborted; here the values are too
+ * much for the file. */
 START_TEST(a_failed_txn_can_only_be_aborted)
 {
     struct kv_options options = KV_OPTIONS_INIT;

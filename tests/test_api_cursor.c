@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors through kv.h: every operation at both ends and on empty tables, puts and deletes at the cursor, positions
- * while the tree changes, and random walks compared with a sorted array.
+ * Cursors through kv.h: every operation at both ends and on empty tables, puts and deletes at the
+ * cursor, positions while the tree changes, and random walks compared with a sorted array.
  */
 #include "api_help.h"
 
@@ -369,7 +369,8 @@ END_TEST
 
 enum { KEYS = 300, NOWHERE = -1 };
 
-/* Where the cursor is: at a record, or after a delete before the one that followed then, or nowhere. */
+/* Where the cursor is: at a record, or after a delete before the one that followed then, or
+ * nowhere. */
 struct walk {
     struct rng rng;
     uint64_t present[KEYS]; /* seed of the value; 0: absent */

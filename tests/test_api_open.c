@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening what is no sound database, or may not be opened: an error with a text, never a crash, and the file is
- * left as it was.
+ * Opening what is no sound database, or may not be opened: an error with a text, never a crash, and
+ * the file is left as it was.
  */
 #include "api_help.h"
 

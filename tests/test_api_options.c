@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the options of an env do: limits, page sizes, durability, memory, modes, lock file, ways to open. */
+/* What the options of an env do: limits, page sizes, durability, memory, modes, lock file, ways
+ * to open. */
 #include "api_help.h"
 
 #include <errno.h>
@@ -284,8 +285,8 @@ END_TEST
 
 /* ---- Durability ---- */
 
-/* Whether a commit with this durability, in an env with that one, is durable when it returns. The first one
- * after an open is in any case: docs/DURABILITY.md. */
+/* Whether a commit with this durability, in an env with that one, is durable when it returns.
+ * The first one after an open is in any case: docs/DURABILITY.md. */
 static bool durable_at_once(enum kv_durability of_env, enum kv_durability of_txn)
 {
     struct kv_txn_options txn_options = {.durability = of_txn};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records through kv.h: put's flags, replace, delete, values and keys of every size, and arguments that point into
- * the txn's own memory.
+ * Records through kv.h: put's flags, replace, delete, values and keys of every size, and arguments
+ * that point into the txn's own memory.
  */
 #include "api_help.h"
 
@@ -169,7 +169,8 @@ START_TEST(reserved_overflow_space_is_aligned_to_16)
 }
 END_TEST
 
-/* A page that would have to split refuses, and all is as before; one record less, and there is room. */
+/* A page that would have to split refuses, and all is as before; one record less, and there is
+ * room. */
 START_TEST(no_split_refuses_what_does_not_fit_and_changes_nothing)
 {
     char key[32];

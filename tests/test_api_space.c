@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where space goes, through kv.h: files shrink after deletes, at commits, at the last close and by kv_env_trim;
- * punched ranges give blocks back and are used again; nobody's snapshot is touched by any of it.
+ * Where space goes, through kv.h: files shrink after deletes, at commits, at the last close and by
+ * kv_env_trim; punched ranges give blocks back and are used again; nobody's snapshot is touched by
+ * any of it.
  */
 #include "api_help.h"
 
@@ -36,7 +37,8 @@ static uint64_t blocks_bytes(void)
     return (uint64_t)st.st_blocks * 512;
 }
 
-/* The slots come to name snapshots that stand where the old ones, no longer live, left room below. */
+/* The slots come to name snapshots that stand where the old ones, no longer live, left room
+ * below. */
 static void settle(void)
 {
     for (int i = 0; i < 4; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Txns through kv.h: ids, visibility, isolation, waiting, reset, renew, refresh, and what an env tells of them. */
+/* Txns through kv.h: ids, visibility, isolation, waiting, reset, renew, refresh, and what an env
+ * tells of them. */
 #include "api_help.h"
 
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kv_env_copy and kv_env_copy_fd: the copy has the snapshot's records and nothing else, is sound, and is a database
- * of its own; a copy that fails or is stopped leaves nothing behind.
+ * kv_env_copy and kv_env_copy_fd: the copy has the snapshot's records and nothing else, is sound,
+ * and is a database of its own; a copy that fails or is stopped leaves nothing behind.
  */
 #include "api_help.h"
 
@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -150,33 +151,36 @@ END_TEST
 
 static void *write_on(void *context)
 {
-    volatile int *stop = context;
+    atomic_int *stop = context;
     int rc = 0;
 
-    for (unsigned i = 0; !*stop && !rc; i++) {
-        struct kv_txn *txn;
-        struct kv_val key = bytes_val(&i, sizeof(i));
+    for (unsigned i = 0; !atomic_load(stop) && !rc; i++) {
+        unsigned number = i % 300;
+        struct kv_val key = bytes_val(&number, sizeof(number));
         struct kv_val value = {i % 20000, NULL};
+        struct kv_txn *txn;
 
         rc = kv_txn_begin(env, KV_WRITE, NULL, &txn);
         if (rc)
             break;
-        i = i % 300;
         rc = kv_put(txn, 0, &key, &value, KV_RESERVE);
-        if (!rc)
-            memset(value.data, 'w', value.size);
-        rc = rc ? rc : kv_txn_commit(txn);
+        if (rc) {
+            kv_txn_abort(txn);
+            break;
+        }
+        memset(value.data, 'w', value.size);
+        rc = kv_txn_commit(txn);
     }
     return rc ? context : NULL;
 }
 
 START_TEST(copies_beside_a_busy_writer_are_sound)
 {
-    volatile int stop = 0;
+    atomic_int stop = 0;
     pthread_t thread;
     void *failed;
 
-    ck_assert_int_eq(pthread_create(&thread, NULL, write_on, (void *)(uintptr_t)&stop), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_on, &stop), 0);
     for (int i = 0; i < 4; i++) {
         struct kv_txn *txn = txn_read(env);
         const char *path = tmp_path("busy%d.db", i);
@@ -185,7 +189,7 @@ START_TEST(copies_beside_a_busy_writer_are_sound)
         is_sound_copy(path, txn_digest(txn));
         kv_txn_abort(txn);
     }
-    stop = 1;
+    atomic_store(&stop, 1);
     pthread_join(thread, &failed);
     ck_assert_ptr_null(failed);
 }

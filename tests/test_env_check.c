@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Integrity: kv_env_check says nothing of sound databases and never misses damage; reads of a damaged file give right
- * records or KV_ECORRUPT and nothing else; a file made by somebody who knows how to compute checksums crashes nobody.
+ * Integrity: kv_env_check says nothing of sound databases and never misses damage; reads of a
+ * damaged file give right records or KV_ECORRUPT and nothing else; a file made by somebody who
+ * knows how to compute checksums crashes nobody.
  *
- * Which bytes must be covered follows from docs/FORMAT.md: the pages that the newest snapshot's bitmap claims, all of
- * each but the zeros behind an overflow value. The metas are left out: either one may stand in for the other.
+ * Which bytes must be covered follows from docs/FORMAT.md: the pages that the newest snapshot's
+ * bitmap claims, all of each but the zeros behind an overflow value. The metas are left out: either
+ * one may stand in for the other.
  */
 #include "api_help.h"
 
@@ -57,7 +59,8 @@ static void write_round(struct kv_txn *txn, unsigned round)
     table_make(txn, "none");
 }
 
-/* Five commits, so that older versions of pages stand in the file; states[i] gets the file after each. */
+/* Five commits, so that older versions of pages stand in the file; states[i] gets the file after
+ * each. */
 static void make_file(uint8_t *states[5], size_t sizes[5])
 {
     path = tmp_path("check.db");
@@ -235,7 +238,8 @@ static struct kv_env *open_damaged(void)
     return env;
 }
 
-/* The damaged file: no read gives what is wrong, and the check finds the damage. True: reads met it too. */
+/* The damaged file: no read gives what is wrong, and the check finds the damage. True: reads met
+ * it too. */
 static bool damage_is_told(void)
 {
     struct kv_env *env = open_damaged();
@@ -638,7 +642,8 @@ START_TEST(a_file_whose_checksums_were_computed_anew_crashes_nobody)
 }
 END_TEST
 
-/* The walk and the seals above do what they should: a page changed without harm is read as changed. */
+/* The walk and the seals above do what they should: a page changed without harm is read as
+ * changed. */
 START_TEST(a_page_sealed_anew_is_taken_as_sound)
 {
     struct kv_env *env;

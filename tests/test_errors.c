@@ -2,8 +2,8 @@
 /*
  * Every code of enum kv_error, made by a situation that a user can get into, and its texts.
  *
- * The table at the end has one line for each code. A situation is a function that returns what the library
- * said; it leaves nothing open.
+ * The table at the end has one line for each code. A situation is a function that returns what the
+ * library said; it leaves nothing open.
  */
 #include "api_help.h"
 
@@ -248,7 +248,8 @@ static int write_in_read_txn(void)
     return leave(txn, try_put(txn, KV_MAIN_TABLE, "k", "v", 0));
 }
 
-/* A durable commit whose flush fails; the txn's result, and what a writer is told while it cannot be undone. */
+/* A durable commit whose flush fails; the txn's result, and what a writer is told while it
+ * cannot be undone. */
 static int failed_flush(int *later_out)
 {
     struct kv_options options = KV_OPTIONS_INIT;

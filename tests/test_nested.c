@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nested write txns through kv.h: what a child sees, what its commit gives and its abort takes back, and random
- * programs over several tables, five levels deep, against a model that is copied at every begin.
+ * Nested write txns through kv.h: what a child sees, what its commit gives and its abort takes
+ * back, and random programs over several tables, five levels deep, against a model that is copied
+ * at every begin.
  */
 #include "api_help.h"
 
@@ -461,7 +462,8 @@ END_TEST
 
 enum { TABLES = 6, KEYS = 48, DEPTH = 5 };
 
-/* What a txn should see: for each table name whether it exists, and the number of each key's value, 0 none. */
+/* What a txn should see: for each table name whether it exists, and the number of each key's
+ * value, 0 none. */
 struct model {
     bool exists[TABLES];
     uint32_t values[TABLES][KEYS];
