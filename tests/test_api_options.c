@@ -617,6 +617,31 @@ START_TEST(an_env_without_locks_makes_no_lock_file_and_every_commit_is_durable)
 }
 END_TEST
 
+START_TEST(writers_without_locks_that_are_kept_apart_build_on_each_other)
+{
+    struct kv_env *envs[2];
+    struct kv_txn *txn;
+    char key[8];
+
+    options.flags = KV_CREATE | KV_NOLOCK;
+    envs[0] = opened("n.db");
+    envs[1] = opened("n.db");
+    for (unsigned i = 0; i < 40; i++) {
+        txn = txn_write(envs[i % 3 == 0]);
+        snprintf(key, sizeof(key), "%u", i);
+        put_bytes(txn, 0, key, 100 + i * 50, i);
+        txn_commit(txn);
+    }
+    for (unsigned e = 0; e < 2; e++) {
+        txn = txn_read(envs[e]);
+        ck_assert_uint_eq(table_stat(txn, 0).entries, 40);
+        kv_txn_abort(txn);
+        env_sound(envs[e]);
+        env_close(envs[e]);
+    }
+}
+END_TEST
+
 START_TEST(an_env_opened_read_only_changes_nothing)
 {
     const char *path = tmp_path("r.db");
@@ -708,6 +733,7 @@ static Suite *suite(void)
         a_lock_file_belongs_to_one_database_while_it_is_used,
         an_exclusive_env_is_alone,
         an_env_without_locks_makes_no_lock_file_and_every_commit_is_durable,
+        writers_without_locks_that_are_kept_apart_build_on_each_other,
         an_env_opened_read_only_changes_nothing,
         a_reader_opened_read_only_sees_a_writers_commits,
         create_opens_what_is_there,

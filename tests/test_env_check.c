@@ -622,6 +622,15 @@ static void mutate(uint8_t *page)
     }
 }
 
+/* Another txnid, base or page_end. */
+static void mutate_meta(uint8_t *meta)
+{
+    static const uint64_t values[] = {0, 1, 2, 3, 4, 5, 6, 7, 50, 1000, (uint64_t)1 << 47, ~0ull};
+    static const uint64_t fields[] = {32, 56, 56, 56, 64};
+
+    memcpy(meta + fields[rng_below(&rng, 5)], &values[rng_below(&rng, 12)], 8);
+}
+
 START_TEST(a_file_whose_checksums_were_computed_anew_crashes_nobody)
 {
     uint64_t rounds = scaled(1500);
@@ -633,10 +642,14 @@ START_TEST(a_file_whose_checksums_were_computed_anew_crashes_nobody)
         if (rng_chance(&rng, 15))
             p = load(sound + 40, 6); /* the snapshot page */
         memcpy(bytes, sound, pages * PAGE);
-        if (!used[p])
+        if (p != 0 && p != 16 && !used[p])
             continue;
         mutate(bytes + p * PAGE);
+        if (rng_chance(&rng, 20)) /* a base of its own: recovery looks at the pages */
+            mutate_meta(bytes + (rng_chance(&rng, 50) ? 16 * PAGE : 0));
         reseal(p, 0);
+        reseal(0, 0);
+        reseal(16, 0);
         hostile_file(i % 4 == 0);
     }
 }
