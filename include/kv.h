@@ -117,6 +117,7 @@ enum kv_durability {
 #define KV_NOLOCK 0x08u
 #define KV_MEMORY 0x10u /* a database in memory (memfd): path is NULL, gone at close */
 
+/* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits. */
 struct kv_options {
     size_t struct_bytes;      /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
     uint32_t flags;           /* KV_READONLY ... */
@@ -128,7 +129,7 @@ struct kv_options {
     enum kv_durability durability; /* default of this env's write txns; 0: KV_DURABLE */
     uint64_t dirty_budget_bytes;   /* memory for changed pages, then written early; 0: 256 MiB */
     uint32_t max_readers;          /* limit of concurrent read txns over all processes; 0: none */
-    uint32_t mode;                 /* permission bits of new files, less umask; 0: 0644 */
+    uint32_t mode;                 /* new files' permissions, less umask; 0: see above */
     const char *lock_path;         /* the lock file; NULL: path + "-lock" */
 };
 
@@ -236,7 +237,7 @@ KV_CHECKED int kv_env_check(struct kv_env *env, const struct kv_check_options *o
 
 struct kv_copy_options {
     uint32_t flags;           /* KV_COPY_COMPACT */
-    uint32_t mode;            /* permission bits of the target, less umask; 0: 0644 */
+    uint32_t mode;            /* permission bits of the target, less umask; 0: the env's */
     kv_progress_fn *progress; /* may be NULL */
     void *context;
 };

@@ -24,7 +24,6 @@
 
 #define COPY_CHUNK_PAGES                                                                           \
     256u /* pages of one write and between two calls of the progress callback */
-#define COPY_MODE_DEFAULT 0644u
 #define COPY_NAME_TRIES 100
 
 /* A plain copy in progress. */
@@ -234,7 +233,7 @@ static int directory_flush(const char *path)
 
 int kvi_env_copy(struct kv_txn *txn, const char *path, const struct kv_copy_options *options)
 {
-    uint32_t mode = options->mode ? options->mode : COPY_MODE_DEFAULT;
+    uint32_t mode = options->mode ? options->mode : txn->env->options.mode;
     struct kvi_os_stat st;
     char *name;
     int fd;

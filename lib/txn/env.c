@@ -76,6 +76,7 @@ static int options_take(struct kv_env *env, const char *path, const struct kv_op
     budget_min = (uint64_t)KVI_DIRTY_BUDGET_MIN * o.page_size;
     if (o.dirty_budget_bytes < budget_min)
         o.dirty_budget_bytes = budget_min;
+    env->mode_given = o.mode != 0;
     if (!o.mode)
         o.mode = ENV_MODE_DEFAULT;
     env->options = o;
@@ -118,6 +119,8 @@ static int file_open(struct kv_env *env)
         return kvi_error(EISDIR, "%s is a directory", env->path);
     if (!S_ISREG(st.mode))
         return kvi_error(KV_ENOTDB, "%s is not a plain file", env->path);
+    if (!env->mode_given) /* the lock file and copies are as open to others as the data file */
+        env->options.mode = st.mode & 0777u;
     atomic_store(&env->file_bytes, st.size_bytes);
     return 0;
 }

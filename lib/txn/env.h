@@ -32,6 +32,7 @@ struct kv_env {
     int fd;                    /* data file */
     uint32_t flags;            /* KV_READONLY ... */
     struct kv_options options; /* defaults filled in; its pointers are void */
+    bool mode_given;           /* options.mode was set by the user */
     struct kvi_geometry geometry;
     uint8_t file_id[16];
     struct kvi_map map;
