@@ -533,6 +533,20 @@ START_TEST(new_files_get_the_mode_bits_less_umask)
 }
 END_TEST
 
+START_TEST(a_lock_file_has_its_databases_mode_unless_told)
+{
+    mode_t before = umask(0);
+
+    options.mode = 0640;
+    env_close(opened("m.db"));
+    unlink(tmp_path("m.db-lock"));
+    options.mode = 0;
+    env_close(opened("m.db"));
+    ck_assert_uint_eq(mode_of(tmp_path("m.db-lock")), 0640);
+    umask(before);
+}
+END_TEST
+
 START_TEST(the_lock_file_stands_where_it_was_asked_for)
 {
     struct kv_env *env;
@@ -729,6 +743,7 @@ static Suite *suite(void)
         a_large_txn_that_is_aborted_after_it_spilled_leaves_nothing,
         a_memory_database_has_no_file_and_is_gone_at_close,
         new_files_get_the_mode_bits_less_umask,
+        a_lock_file_has_its_databases_mode_unless_told,
         the_lock_file_stands_where_it_was_asked_for,
         a_lock_file_belongs_to_one_database_while_it_is_used,
         an_exclusive_env_is_alone,

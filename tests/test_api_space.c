@@ -254,16 +254,106 @@ START_TEST(trim_changes_no_record_and_no_id)
 }
 END_TEST
 
-START_TEST(a_lazy_databases_durable_snapshot_survives_trim)
+START_TEST(trim_makes_what_was_committed_durable_first)
 {
-    uint64_t bytes;
+    struct kv_env_info info;
 
     fill_commit(env, 5000, 200);
     settle();
-    empty_commit(env); /* not durable: the file on disk still means the full one */
-    ck_ok(kv_env_trim(env, KV_TRIM_PUNCH, &bytes));
-    ck_assert_uint_ge(env_info(env).file_size_bytes, 1000 * KIB);
+    empty_commit(env);
+    info = env_info(env);
+    ck_assert_uint_lt(info.txnid_durable, info.txnid_committed);
+    ck_ok(kv_env_trim(env, 0, NULL));
+    info = env_info(env);
+    ck_assert_uint_eq(info.txnid_durable, info.txnid_committed);
     env_sound(env);
+}
+END_TEST
+
+/* ---- Defragmentation ---- */
+
+/* Records all over the file, tables among them, of which every tenth stays. */
+static uint64_t scatter(void)
+{
+    struct kv_txn *txn = txn_write(env);
+    kv_table table = table_make(txn, "t");
+    char key[16];
+
+    fill_table(txn, 0, "key", 10000, 300);
+    fill_table(txn, table, "key", 10000, 300);
+    txn_commit(txn);
+    txn = txn_write(env);
+    put_bytes(txn, table, "large", 100000, 1); /* at the end */
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(key, sizeof(key), "key%06u", i);
+        if (i % 10)
+            del(txn, 0, key);
+        if (i % 10 || i < 5000)
+            del(txn, table, key);
+    }
+    txn_commit(txn);
+    settle();
+    return env_digest(env);
+}
+
+START_TEST(defragmenting_moves_the_tail_down_and_changes_no_record)
+{
+    uint64_t digest = scatter();
+    uint64_t before;
+    uint64_t bytes;
+    uint64_t used;
+    struct kv_txn *txn;
+
+    ck_ok(kv_env_trim(env, 0, NULL));
+    before = env_info(env).file_size_bytes;
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT, &bytes));
+    ck_assert_uint_eq(env_digest(env), digest);
+    txn = txn_read(env);
+    used = env_stat(txn).pages_used * 4096;
+    has_bytes(txn, table_find(txn, "t"), "large", 100000, 1);
+    kv_txn_abort(txn);
+    ck_assert_uint_le(env_info(env).file_size_bytes, used * 3 / 2);
+    ck_assert_uint_lt(env_info(env).file_size_bytes, before * 2 / 3);
+    ck_assert_uint_gt(bytes, 0);
+    env_sound(env);
+    env_close(env);
+    env = env_open(path, 0);
+    ck_assert_uint_eq(env_digest(env), digest);
+}
+END_TEST
+
+START_TEST(defragmenting_leaves_what_readers_hold)
+{
+    struct kv_txn *pinned;
+    uint64_t digest;
+    uint64_t now;
+
+    fill_commit(env, 5000, 300);
+    pinned = txn_read(env);
+    digest = txn_digest(pinned);
+    now = scatter();
+    for (int i = 0; i < 2; i++) {
+        ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT | KV_TRIM_PUNCH, NULL));
+        ck_assert_uint_eq(txn_digest(pinned), digest);
+        ck_assert_uint_eq(env_digest(env), now);
+    }
+    kv_txn_abort(pinned);
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT, NULL));
+    ck_assert_uint_eq(env_digest(env), now);
+}
+END_TEST
+
+START_TEST(defragmenting_a_dense_or_empty_database_changes_nothing)
+{
+    uint64_t size;
+
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT, NULL));
+    fill_commit(env, 10000, 200);
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT, NULL));
+    size = env_info(env).file_size_bytes;
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT, NULL));
+    ck_assert_uint_le(env_info(env).file_size_bytes, size);
+    still_has(10000, 200);
 }
 END_TEST
 
@@ -319,7 +409,10 @@ static Suite *suite(void)
         small_gaps_are_not_punched,
         trim_touches_no_pinned_snapshot,
         trim_changes_no_record_and_no_id,
-        a_lazy_databases_durable_snapshot_survives_trim,
+        trim_makes_what_was_committed_durable_first,
+        defragmenting_moves_the_tail_down_and_changes_no_record,
+        defragmenting_leaves_what_readers_hold,
+        defragmenting_a_dense_or_empty_database_changes_nothing,
         overwriting_again_and_again_does_not_grow_the_file,
         large_values_of_changing_sizes_do_not_grow_the_file_without_end,
     };

@@ -298,10 +298,14 @@ END_TEST
 START_TEST(the_copy_has_the_mode_that_was_asked_for)
 {
     struct kv_copy_options options = {.flags = both[_i], .mode = 0600};
-    struct kv_txn *txn = txn_read(env);
     mode_t before = umask(022);
+    struct kv_txn *txn;
     struct stat st;
 
+    env_close(env);
+    ck_assert_int_eq(chmod(tmp_path("from.db"), 0640), 0);
+    env = env_open(tmp_path("from.db"), 0);
+    txn = txn_read(env);
     ck_ok(kv_env_copy(txn, tmp_path("a.db"), &options));
     ck_assert_int_eq(stat(tmp_path("a.db"), &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0600);
@@ -309,6 +313,10 @@ START_TEST(the_copy_has_the_mode_that_was_asked_for)
     ck_ok(kv_env_copy(txn, tmp_path("b.db"), &options));
     ck_assert_int_eq(stat(tmp_path("b.db"), &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0644);
+    options.mode = 0;
+    ck_ok(kv_env_copy(txn, tmp_path("c.db"), &options));
+    ck_assert_int_eq(stat(tmp_path("c.db"), &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0640);
     umask(before);
     kv_txn_abort(txn);
 }
