@@ -62,3 +62,13 @@ struct kv_val kvi_api_shown(const struct kvi_tree_value *value)
         shown.size = (size_t)value->size_bytes;
     return shown;
 }
+
+void kvi_api_put_shown(const struct kvi_tree_put *put, uint32_t flags, int rc, struct kv_val *value)
+{
+    if (rc == KV_EEXIST && (flags & KV_NOOVERWRITE)) {
+        value->data = (void *)(uintptr_t)put->data;
+        value->size = (size_t)put->size_bytes;
+    } else if (rc == 0 && (flags & KV_RESERVE)) {
+        value->data = put->space;
+    }
+}

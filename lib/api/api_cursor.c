@@ -134,12 +134,7 @@ int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key, struct kv_
     put.data = value->data;
     put.size_bytes = value->size;
     rc = kvi_txn_changed(cursor->txn, kvi_cursor_put(cursor->cursor, at, &put, flags));
-    if (rc == KV_EEXIST && (flags & KV_NOOVERWRITE)) {
-        value->data = (void *)(uintptr_t)put.data;
-        value->size = (size_t)put.size_bytes;
-    } else if (!rc && (flags & KV_RESERVE)) {
-        value->data = put.space;
-    }
+    kvi_api_put_shown(&put, flags, rc, value);
     return rc;
 }
 

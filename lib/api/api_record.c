@@ -33,17 +33,6 @@ int kv_get(struct kv_txn *txn, kv_table table, const struct kv_val *key, struct 
     return 0;
 }
 
-/* What a put gives back: the present value, or the space to fill. */
-static void put_shown(const struct kvi_tree_put *put, uint32_t flags, int rc, struct kv_val *value)
-{
-    if (rc == KV_EEXIST && (flags & KV_NOOVERWRITE)) {
-        value->data = (void *)(uintptr_t)put->data;
-        value->size = (size_t)put->size_bytes;
-    } else if (rc == 0 && (flags & KV_RESERVE)) {
-        value->data = put->space;
-    }
-}
-
 int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key, struct kv_val *value,
            uint32_t flags)
 {
@@ -63,7 +52,7 @@ int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key, struct 
     put.data = value->data;
     put.size_bytes = value->size;
     rc = kvi_txn_changed(txn, kvi_tree_put(&entry->tree, wanted, &put, flags));
-    put_shown(&put, flags, rc, value);
+    kvi_api_put_shown(&put, flags, rc, value);
     return rc;
 }
 
