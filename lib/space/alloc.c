@@ -175,17 +175,7 @@ static int take_long(struct kvi_space *space, uint64_t count, uint64_t *pgno_out
     int rc = grow_to(space, end);
 
     *pgno_out = at;
-    while (!rc && at < end) {
-        struct kvi_space_region *region;
-        uint64_t room = space->g.region_pages - at % space->g.region_pages;
-        uint32_t part = (uint32_t)(room < end - at ? room : end - at);
-
-        rc = kvi_space_region(space, at / space->g.region_pages, &region);
-        if (!rc)
-            kvi_space_claim(space, region, (uint32_t)(at % space->g.region_pages), part);
-        at += part;
-    }
-    return rc;
+    return rc ? rc : kvi_space_claim_long(space, at, count);
 }
 
 static int take_new(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)

@@ -143,8 +143,14 @@ int kvi_space_reuse_run(struct kvi_space *space, uint64_t count, uint64_t *pgno_
     uint64_t at;
     int rc;
 
-    if (count > space->g.region_pages || (space->run_fail && count >= space->run_fail))
+    if (space->run_fail && count >= space->run_fail)
         return 0;
+    if (count > space->g.region_pages) {
+        rc = kvi_space_reuse_long(space, count, pgno_out, found_out);
+        if (!rc && !*found_out)
+            space->run_fail = count;
+        return rc;
+    }
     at = space->run_count && count >= space->run_count ? space->run_region : space->run_start;
     rc = reuse_run_from(space, at, pages, pages, &tries, &at, pgno_out, found_out);
     if (!rc && !*found_out && tries >= KVI_REGION_TRIES)

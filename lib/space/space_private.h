@@ -324,9 +324,17 @@ void kvi_space_leave_single(struct kvi_space *space);
 /* The first run of `count` available pages in [from, end) of a region whose live bitmaps are loaded. */
 bool kvi_space_find_run(const struct kvi_space_region *region, uint32_t from, uint32_t end,
                         uint32_t count, uint32_t *index_out);
-/* A run of reusable pages inside one region, if one is found at bounded cost. */
+/* A run of reusable pages, if one is found at bounded cost. */
 KVI_MUST_CHECK int kvi_space_reuse_run(struct kvi_space *space, uint64_t count, uint64_t *pgno_out,
                                        bool *found_out);
+
+/* ---- long.c ---- */
+
+/* The same for a run longer than a region. */
+KVI_MUST_CHECK int kvi_space_reuse_long(struct kvi_space *space, uint64_t count, uint64_t *pgno_out,
+                                        bool *found_out);
+/* Claims available pages of several regions. */
+KVI_MUST_CHECK int kvi_space_claim_long(struct kvi_space *space, uint64_t pgno, uint64_t count);
 
 /* ---- alloc.c ---- */
 
