@@ -198,7 +198,7 @@ KV_API int kv_env_fd(const struct kv_env *env);
 
 /* Gives space back to the file system: makes a durable point and cuts free pages off the end. With
  * KV_TRIM_DEFRAGMENT the pages at the end are moved lower down first, in write txns of its own; with
- * KV_TRIM_PUNCH free ranges of at least 64 KiB are punched. Waits for the writer lock. What readers hold stays
+ * KV_TRIM_PUNCH free ranges of at least 64 KiB are punched. Waits for the writer lock, so the caller must not have a write txn open. What readers hold stays
  * where it is. `bytes_out` (may be NULL) gets the bytes given back. EOPNOTSUPP where the file system cannot
  * punch. */
 #define KV_TRIM_DEFRAGMENT 0x02u
@@ -231,7 +231,7 @@ struct kv_check_options {
 /* Proves the database: every page of every live snapshot that this process can pin (the newest
  * visible and the durable one) is read, its checksum, tag, order, links and counts are verified, and
  * the pages reached are compared with the space map, page for page. Holds the writer lock for the
- * time of the check (not with KV_READONLY). 0: sound; KV_ECORRUPT: there were findings. `options` may
+ * time of the check (not with KV_READONLY), so the caller must not have a write txn open in this env. 0: sound; KV_ECORRUPT: there were findings. `options` may
  * be NULL. */
 KV_CHECKED int kv_env_check(struct kv_env *env, const struct kv_check_options *options);
 
