@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The benchmark: libkv against the packaged LMDB, same keys, same order, same process, rounds interleaved and
- * medians taken. `--help` tells the options; `--write FILE` writes the table with machine and versions.
+ * The benchmark: libkv against the packaged LMDB, same keys, same order, same process, rounds
+ * interleaved and medians taken. `--help` tells the options; `--write FILE` writes the table with
+ * machine and versions.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -2,8 +2,8 @@
 /*
  * Keys, orders and values of the benchmark: the same for every store, from a fixed seed.
  *
- * A key set has `count` distinct keys of one kind, numbered 0 .. count - 1 in key order, and a random order of
- * the numbers. Owned by the caller until keys_release.
+ * A key set has `count` distinct keys of one kind, numbered 0 .. count - 1 in key order, and a
+ * random order of the numbers. Owned by the caller until keys_release.
  */
 #ifndef BENCH_KEYS_H
 #define BENCH_KEYS_H

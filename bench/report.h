@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures of a benchmark run: samples by case and store, medians, ratios, a table on stdout and in Markdown.
+ * Figures of a benchmark run: samples by case and store, medians, ratios, a table on stdout and in
+ * Markdown.
  */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
@@ -11,8 +12,8 @@
 #define REPORT_STORES 3 /* libkv, LMDB, LMDB with MDB_WRITEMAP */
 #define REPORT_SAMPLES_MAX 31
 
-/* One more measurement of `what` (with keys `keys`, "" if it has none) for store number `store`, in `unit`.
- * `goal`: the ratio to LMDB that is to be reached, 0 none. */
+/* One more measurement of `what` (with keys `keys`, "" if it has none) for store number `store`, in
+ * `unit`. `goal`: the ratio to LMDB that is to be reached, 0 none. */
 void report_sample(const char *what, const char *keys, const char *unit, double goal,
                    unsigned store, double value);
 

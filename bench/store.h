@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A store as the benchmark sees it: the same few verbs over libkv and LMDB, so that both run the same keys in
- * the same order in the same process.
+ * A store as the benchmark sees it: the same few verbs over libkv and LMDB, so that both run the
+ * same keys in the same order in the same process.
  *
- * Every verb ends the program with a message when it fails: a benchmark that goes on after an error measures
- * nothing. One thread.
+ * Every verb ends the program with a message when it fails: a benchmark that goes on after an error
+ * measures nothing. One thread.
  */
 #ifndef BENCH_STORE_H
 #define BENCH_STORE_H
@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a crash of the machine may take: everything since the last sync, or since an automatic durable point where
- * the store has those, or nothing. */
+/* What a crash of the machine may take: everything since the last sync, or since an automatic
+ * durable point where the store has those, or nothing. */
 enum store_mode { STORE_LAZY, STORE_POINTS, STORE_DURABLE };
 
 struct store_slice {

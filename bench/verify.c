@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What checksums and tags cost a warm readrandom: the library as it is, and one built with KVI_TRUST_PAGES, both
- * loaded into this process and reading the same file in turns. See workloads.h.
+ * What checksums and tags cost a warm readrandom: the library as it is, and one built with
+ * KVI_TRUST_PAGES, both loaded into this process and reading the same file in turns. See
+ * workloads.h.
  */
 #include <dlfcn.h>
 #include <stdio.h>

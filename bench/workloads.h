@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * db_bench's workloads over the stores of store.h: each runs the same keys in the same order on every store and
- * hands its figures to the report. Values are 100 bytes where nothing else is said.
+ * db_bench's workloads over the stores of store.h: each runs the same keys in the same order on
+ * every store and hands its figures to the report. Values are 100 bytes where nothing else is said.
  */
 #ifndef BENCH_WORKLOADS_H
 #define BENCH_WORKLOADS_H
@@ -20,8 +20,8 @@ struct bench_plan {
     uint32_t rounds;
 };
 
-/* fillrandom, readrandom, readmissing, readseq, seekrandom, overwrite, file size; fillseq: one round on every
- * store, `first` telling which store begins. */
+/* fillrandom, readrandom, readmissing, readseq, seekrandom, overwrite, file size; fillseq: one
+ * round on every store, `first` telling which store begins. */
 void bench_main_round(const struct bench_plan *plan, const struct keys *keys, unsigned first);
 
 /* fillsync: durable single puts. */
@@ -33,8 +33,8 @@ void bench_pinned(const struct bench_plan *plan);
 /* A small commit with many free pages against none; a 1 MiB value into free single pages. */
 void bench_free_space(const struct bench_plan *plan);
 
-/* What verifying pages costs a warm readrandom: the two shared libraries, one built to trust its pages, take
- * turns in this process. */
+/* What verifying pages costs a warm readrandom: the two shared libraries, one built to trust its
+ * pages, take turns in this process. */
 void bench_verify(const struct bench_plan *plan, const char *library, const char *trusting);
 
 /* Opening after a writer was killed. */

@@ -2,11 +2,11 @@
 /*
  * kvctl dump: a table, or all of them, as text that `kvctl load` reads.
  *
- * In the Berkeley format each table is a section with a header. mdb_load sizes its map by the header
- * of the first section, so that each names a size that all tables fit into with room to spare: LMDB
- * reserves address space, not disk. The main table goes first, since mdb_load takes a section without
- * a name for the main one only there. db_load knows no mapsize: --mapsize 0 leaves it out. mdb_dump's
- * db_pagesize is left out always: mdb_load ignores it with a warning.
+ * In the Berkeley format each table is a section with a header. mdb_load sizes its map by the
+ * header of the first section, so that each names a size that all tables fit into with room to
+ * spare: LMDB reserves address space, not disk. The main table goes first, since mdb_load takes a
+ * section without a name for the main one only there. db_load knows no mapsize: --mapsize 0 leaves
+ * it out. mdb_dump's db_pagesize is left out always: mdb_load ignores it with a warning.
  */
 #include <string.h>
 

@@ -2,9 +2,9 @@
 /*
  * kvctl load: records from a file or stdin.
  *
- * The input is opened and its format known before the database is made. A record that is bad, by its
- * spelling (record_in.h) or for the database (loader.h), is named by line and byte; it ends the load,
- * and a txn that was not committed is dropped, unless --skip-bad passes over it.
+ * The input is opened and its format known before the database is made. A record that is bad, by
+ * its spelling (record_in.h) or for the database (loader.h), is named by line and byte; it ends the
+ * load, and a txn that was not committed is dropped, unless --skip-bad passes over it.
  */
 #include <inttypes.h>
 #include <string.h>

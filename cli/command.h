@@ -3,8 +3,8 @@
  * What a subcommand is: a row of options, a text for --help, and a function.
  *
  * Options that several subcommands share are parsed once, in options.c, into struct common; a
- * subcommand keeps its own in static variables of its file, since a process runs one. argv[0] of run
- * is the database's path, and argc is within the subcommand's bounds.
+ * subcommand keeps its own in static variables of its file, since a process runs one. argv[0] of
+ * run is the database's path, and argc is within the subcommand's bounds.
  */
 #ifndef KVCTL_COMMAND_H
 #define KVCTL_COMMAND_H

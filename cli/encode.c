@@ -79,8 +79,8 @@ static void write_text(const unsigned char *bytes, size_t size)
     out_bytes(bytes + start, size - start);
 }
 
-/* A backslash goes out as \5c: all readers take that, and mdb_load 0.9.24 spoils a \\ that stands behind
- * another escape. */
+/* A backslash goes out as \5c: all readers take that, and mdb_load 0.9.24 spoils a \\ that stands
+ * behind another escape. */
 static void write_print(const unsigned char *bytes, size_t size)
 {
     size_t start = 0; /* of the run that may be written as it is */

@@ -2,8 +2,8 @@
 /*
  * The three spellings of keys and values, written and read.
  *
- *   text  well-formed UTF-8 as it is, without control characters; a backslash as \\, tab, newline and
- *         carriage return as \t \n \r, any other byte as \xHH. One record stands on one line, and
+ *   text  well-formed UTF-8 as it is, without control characters; a backslash as \\, tab, newline
+ * and carriage return as \t \n \r, any other byte as \xHH. One record stands on one line, and
  *         reading gives the same bytes back. (default)
  *   hex   two digits a byte
  *   raw   the bytes as they are

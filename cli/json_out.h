@@ -26,8 +26,8 @@ void json_null(struct json *json, const char *name);
 /* A string; bytes that are no UTF-8 become U+FFFD: for messages, not for data. */
 void json_text(struct json *json, const char *name, const char *text);
 
-/* Bytes that must come back as they are: "name": text when they are UTF-8 and `hex` is not asked for,
- * else "name_hex": digits. */
+/* Bytes that must come back as they are: "name": text when they are UTF-8 and `hex` is not asked
+ * for, else "name_hex": digits. */
 void json_bytes(struct json *json, const char *name, const void *bytes, size_t size, bool hex);
 
 #endif

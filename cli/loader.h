@@ -2,9 +2,10 @@
 /*
  * Putting a stream of records into a database: in one txn, or a txn every `batch` records.
  *
- * A record that names a table goes there, others to the table of the options. Keys above all that the
- * table has are appended, which is faster and packs pages full; others are put. A record that the
- * database refuses for its size, or since its key names a table, is a bad one, and nothing has changed.
+ * A record that names a table goes there, others to the table of the options. Keys above all that
+ * the table has are appended, which is faster and packs pages full; others are put. A record that
+ * the database refuses for its size, or since its key names a table, is a bad one, and nothing has
+ * changed.
  */
 #ifndef KVCTL_LOADER_H
 #define KVCTL_LOADER_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Command lines. The shared options stand in one table, each with the COMMON_ bit of the commands that
- * take it; getopt_long's tables and the help text are both made from it and from the command's rows.
+ * Command lines. The shared options stand in one table, each with the COMMON_ bit of the commands
+ * that take it; getopt_long's tables and the help text are both made from it and from the command's
+ * rows.
  */
 #include "options.h"
 

@@ -17,9 +17,9 @@ static char out_buffer[1 << 16];
 static int out_error;       /* errno of the first write that failed, or 0 */
 static bool sigpipe_wanted; /* SIGPIPE had its default action when we started */
 
-/* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, the database,
- * which messages or data would then be written into. Reading or writing the stand-in fails or gives
- * nothing. */
+/* A descriptor 0, 1 or 2 that is closed would be given to the next file that is opened, the
+ * database, which messages or data would then be written into. Reading or writing the stand-in
+ * fails or gives nothing. */
 static void occupy_standard_descriptors(void)
 {
     int fd;

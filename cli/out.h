@@ -3,10 +3,10 @@
  * Data on stdout.
  *
  * Everything goes through here, so that a full disk or a closed pipe is noticed once and in one
- * place: the functions that write return nothing, a loop asks out_broken now and then and stops, and
- * out_finish tells and reports. A pipe whose reader went away is not reported: the program ends as
- * SIGPIPE would have ended it, but after the database was closed. If SIGPIPE was ignored when the
- * program started, it is an error like any other. Single thread.
+ * place: the functions that write return nothing, a loop asks out_broken now and then and stops,
+ * and out_finish tells and reports. A pipe whose reader went away is not reported: the program ends
+ * as SIGPIPE would have ended it, but after the database was closed. If SIGPIPE was ignored when
+ * the program started, it is an error like any other. Single thread.
  */
 #ifndef KVCTL_OUT_H
 #define KVCTL_OUT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A progress line on stderr, on a terminal and only there, redrawn at most ten times a second. One at
- * a time; every call is harmless while none is shown. Single thread.
+ * A progress line on stderr, on a terminal and only there, redrawn at most ten times a second. One
+ * at a time; every call is harmless while none is shown. Single thread.
  */
 #ifndef KVCTL_PROGRESS_H
 #define KVCTL_PROGRESS_H
@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Begins; nothing is drawn in the first half second. `total` 0: unknown, a count is shown instead of
- * a bar. `show` false, or stderr no terminal: nothing is ever drawn. */
+/* Begins; nothing is drawn in the first half second. `total` 0: unknown, a count is shown instead
+ * of a bar. `show` false, or stderr no terminal: nothing is ever drawn. */
 void progress_start(bool show, const char *unit, uint64_t total);
 
 void progress_update(uint64_t done);

@@ -13,8 +13,8 @@
  *     DATA=END
  *
  * What would change the meaning of the records is refused: duplicates, orders other than that of
- * bytes, records without keys. Other header lines do not matter here. A section without DATA=END was
- * cut short.
+ * bytes, records without keys. Other header lines do not matter here. A section without DATA=END
+ * was cut short.
  */
 #include <string.h>
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON lines: a record is an object on a line of its own, with a string "key" or "key_hex", a string
- * "value" or "value_hex", and perhaps a string "table"; or a "table" alone, which is to exist. Blank lines are passed over. Anything else,
- * and text that would not come back as it is, makes a bad record.
+ * JSON lines: a record is an object on a line of its own, with a string "key" or "key_hex", a
+ * string "value" or "value_hex", and perhaps a string "table"; or a "table" alone, which is to
+ * exist. Blank lines are passed over. Anything else, and text that would not come back as it is,
+ * makes a bad record.
  *
- * json-c parses. It reads an escaped half of a surrogate pair without the other as U+FFFD, which would
- * change the data without a word, so those are looked for here.
+ * json-c parses. It reads an escaped half of a surrogate pair without the other as U+FFFD, which
+ * would change the data without a word, so those are looked for here.
  */
 #include <json-c/json.h>
 #include <limits.h>

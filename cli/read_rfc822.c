@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stanzas as mail headers and Debian's control files have them: lines "Name: text", lines that begin
- * with a blank continue the one before, blank lines part the stanzas. A record is a stanza: its key
- * the text of one field, its value the whole stanza, each line with its newline.
+ * Stanzas as mail headers and Debian's control files have them: lines "Name: text", lines that
+ * begin with a blank continue the one before, blank lines part the stanzas. A record is a stanza:
+ * its key the text of one field, its value the whole stanza, each line with its newline.
  */
 #include <string.h>
 #include <strings.h>

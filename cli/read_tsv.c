@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tab-separated input: a record is a line, the key all before the first tab, the value all behind it,
- * both spelled in the encoding of the options. Decoded within the line.
+ * Tab-separated input: a record is a line, the key all before the first tab, the value all behind
+ * it, both spelled in the encoding of the options. Decoded within the line.
  */
 #include <string.h>
 

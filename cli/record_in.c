@@ -26,8 +26,8 @@ static bool is_blank(const struct source *source)
     return strspn(source->line, " \r") == source->line_size;
 }
 
-/* The format of an input whose first line is the current one, or, if `blank` lines stood in front of
- * it, whose first line of use. */
+/* The format of an input whose first line is the current one, or, if `blank` lines stood in front
+ * of it, whose first line of use. */
 static enum input_format detect(const struct source *source, bool blank)
 {
     static const char dump_start[] = "VERSION=";

@@ -77,7 +77,8 @@ void record_in_free(struct record_in *in);
 enum read_result record_in_fault(struct record_in *in, enum read_result result, size_t at,
                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* For the formats: steps to the next line as source_next does: READ_RECORD, READ_END, READ_FATAL. */
+/* For the formats: steps to the next line as source_next does: READ_RECORD, READ_END, READ_FATAL.
+ */
 enum read_result record_in_line(struct record_in *in);
 
 enum read_result read_bdb(struct record_in *in, struct record *record);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The way to a table and back: open the database as the shared options say, begin a txn, find the
- * table; commit and close. Each step prints its own message and returns a status. A session is closed
- * by session_close whatever happened before, which drops a txn that was not committed.
+ * table; commit and close. Each step prints its own message and returns a status. A session is
+ * closed by session_close whatever happened before, which drops a txn that was not committed.
  */
 #ifndef KVCTL_SESSION_H
 #define KVCTL_SESSION_H

@@ -58,8 +58,8 @@ int status_usage(const char *format, ...)
     return STATUS_USAGE;
 }
 
-/* The reason: the fixed text, and for results of the library file, page and cause, which it notes for
- * every failure that is worth one. */
+/* The reason: the fixed text, and for results of the library file, page and cause, which it notes
+ * for every failure that is worth one. */
 static void print_reason(int result)
 {
     const char *detail = result < 0 && result != KV_ENOTFOUND ? kv_error_text() : "";

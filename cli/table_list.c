@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The names of a snapshot's tables. They are copied first and looked at later, so that nothing is done
- * with the txn inside its callback. */
+/* The names of a snapshot's tables. They are copied first and looked at later, so that nothing is
+ * done with the txn inside its callback. */
 #include "table_list.h"
 
 #include <errno.h>

@@ -13,8 +13,8 @@ struct table_list {
     size_t capacity;
 };
 
-/* Reads the list into a zeroed struct. A result of kv.h; what was read is freed by the caller in any
- * case. */
+/* Reads the list into a zeroed struct. A result of kv.h; what was read is freed by the caller in
+ * any case. */
 int table_list_read(struct table_list *list, struct kv_txn *txn);
 
 void table_list_free(struct table_list *list);

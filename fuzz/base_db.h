@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sound databases to start damage from, made through kv.h and read back as bytes: the same bytes each time,
- * since the file id, the only thing in them that is random, is set to a fixed one.
+ * Sound databases to start damage from, made through kv.h and read back as bytes: the same bytes
+ * each time, since the file id, the only thing in them that is random, is set to a fixed one.
  *
- *     BASE_CLOSED    main table of two levels, overflow runs, three named tables; closed, so that both slots
- *                    name the same snapshot
- *     BASE_UNSEALED  the same as its last commit left it: two snapshots, the newer one unsealed
- *     BASE_TWO       the same, the newer one sealed
- *     BASE_DEEP      long keys, two or three to a page: a deep and narrow tree
- *     BASE_HOLES     most of what was written is deleted: a file of free pages
- *     BASE_WIDE      pages of 64 KiB
- *     BASE_INDEXED   as BASE_CLOSED with an index page in the space map, which a file has from 29 GiB on
- *     BASE_LARGE     as BASE_TWO, about 1 MB
+ *     BASE_CLOSED    main table of two levels, overflow runs, three named tables; closed, so that
+ * both slots name the same snapshot BASE_UNSEALED  the same as its last commit left it: two
+ * snapshots, the newer one unsealed BASE_TWO       the same, the newer one sealed BASE_DEEP long
+ * keys, two or three to a page: a deep and narrow tree BASE_HOLES     most of what was written is
+ * deleted: a file of free pages BASE_WIDE      pages of 64 KiB BASE_INDEXED   as BASE_CLOSED with
+ * an index page in the space map, which a file has from 29 GiB on BASE_LARGE     as BASE_TWO, about
+ * 1 MB
  *
- * Functions in a header, since fuzz targets and tests share it. Failures abort: nothing here is under test. The
- * caller frees the bytes. One thread.
+ * Functions in a header, since fuzz targets and tests share it. Failures abort: nothing here is
+ * under test. The caller frees the bytes. One thread.
  */
 #ifndef FUZZ_BASE_DB_H
 #define FUZZ_BASE_DB_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Damage by script: bytes of input become edits of an image. Each edit names a page and what in it changes, in
- * the terms of the format, so that a mutated script is again a meaningful one.
+ * Damage by script: bytes of input become edits of an image. Each edit names a page and what in it
+ * changes, in the terms of the format, so that a mutated script is again a meaningful one.
  *
  *     edit:  op (u8)  page (u8, modulo the pages)  where (u16)  what (u32)        8 bytes
  *
@@ -31,7 +31,8 @@ enum damage_op {
     DAMAGE_SNAPSHOT,  /* four bytes of the snapshot page that a slot names */
     DAMAGE_BIT,       /* a bit of a bitmap page, or of any other */
     DAMAGE_SIZE,      /* the file's length */
-    DAMAGE_EXTREME, /* a number of the snapshot that a slot names, as extreme as it can be, in both places */
+    DAMAGE_EXTREME, /* a number of the snapshot that a slot names, as extreme as it can be, in both
+                       places */
     DAMAGE_OPS
 };
 

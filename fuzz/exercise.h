@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does with a database file what its users do: opens it, reads every table in both directions, looks keys up,
- * checks and copies it, and, where that is allowed, writes.
+ * Does with a database file what its users do: opens it, reads every table in both directions,
+ * looks keys up, checks and copies it, and, where that is allowed, writes.
  *
  * The file may be damaged, so every result is right but these, which abort:
  * - a crash, or work without end: scans are counted against what the file has room for;
  * - damage met by a reader in a snapshot that the check has called sound;
- * - memory that is not readable behind a value that was handed out (some of its bytes are summed up).
+ * - memory that is not readable behind a value that was handed out (some of its bytes are summed
+ * up).
  *
  * Functions in a header, since fuzz targets and tests share it. One thread.
  */

@@ -2,8 +2,9 @@
 /*
  * Files for fuzz targets: bytes behind a path, without a trace when the program dies.
  *
- * A database opened without locks needs no more than a descriptor, so it stands in a memfd and is reached
- * through /proc. The one folder that is needed, for making the databases to start from, is removed at once.
+ * A database opened without locks needs no more than a descriptor, so it stands in a memfd and is
+ * reached through /proc. The one folder that is needed, for making the databases to start from, is
+ * removed at once.
  */
 #ifndef FUZZ_FILES_H
 #define FUZZ_FILES_H

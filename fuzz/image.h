@@ -2,9 +2,10 @@
 /*
  * A database file as bytes in memory, to be damaged: what random bytes alone would not reach.
  *
- * Most damage dies at a checksum. image_repair makes every tag and checksum right again, from the leaves up to
- * the meta slots, as an attacker would: the bounds checks behind the checksums are then all that stands between
- * the bytes and the reader. A damaged image is input: nothing here trusts a number in it.
+ * Most damage dies at a checksum. image_repair makes every tag and checksum right again, from the
+ * leaves up to the meta slots, as an attacker would: the bounds checks behind the checksums are
+ * then all that stands between the bytes and the reader. A damaged image is input: nothing here
+ * trusts a number in it.
  *
  * Functions in a header, since fuzz targets and tests share it. Memory is the caller's. One thread.
  * Internal modules: base format
@@ -71,8 +72,8 @@ static inline uint8_t *image_page(const struct image *image, uint64_t pgno)
     return pgno < image_pages(image) ? image->bytes + (pgno << image->g.page_shift) : NULL;
 }
 
-/* Whether the page holds part of a run after its first page, or nothing at all, cannot be seen from it alone:
- * only pages that are referred to are pages of the tree. */
+/* Whether the page holds part of a run after its first page, or nothing at all, cannot be seen from
+ * it alone: only pages that are referred to are pages of the tree. */
 static inline bool image_is_meta(const struct image *image, uint64_t pgno)
 {
     return pgno == 0 || pgno == image->g.meta_pgno_1;

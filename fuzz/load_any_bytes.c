@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever `kvctl load` is given: reading records ends, keeps to its memory, and tells places that exist.
+ * Whatever `kvctl load` is given: reading records ends, keeps to its memory, and tells places that
+ * exist.
  *
  * Input: a byte that chooses format, encoding and options, then the input of kvctl load.
  */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever a lock file holds, before it is opened or while it is in use: no crash, no wait without end.
+ * Whatever a lock file holds, before it is opened or while it is in use: no crash, no wait without
+ * end.
  *
  * Input: a byte that chooses, then edits of ten bytes: offset (u16, modulo the file), value (u64).
  *
  *     bit 0     the bytes behind are the whole lock file instead of edits
- *     bit 1     edits are made before the open, over the lock file that the last user left without closing
- *     bit 2     edits are made one by one between the operations of a user
- *     bit 3     another user has it open meanwhile
- *     bit 4     read-only
+ *     bit 1     edits are made before the open, over the lock file that the last user left without
+ * closing bit 2     edits are made one by one between the operations of a user bit 3     another
+ * user has it open meanwhile bit 4     read-only
  *
- * The data file is made anew for each input. Waits for locks are given a limit, since a forged lock file may
- * well say that somebody wants them.
+ * The data file is made anew for each input. Waits for locks are given a limit, since a forged lock
+ * file may well say that somebody wants them.
  */
 #include <fcntl.h>
 #include <string.h>

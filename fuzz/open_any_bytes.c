@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever a file holds: opening, reading, checking, copying and changing it returns, and never crashes.
+ * Whatever a file holds: opening, reading, checking, copying and changing it returns, and never
+ * crashes.
  *
- * Input: a byte that chooses what is damaged and how it is used, then a script of edits (damage.h), or, for the
- * last choice, the file itself.
+ * Input: a byte that chooses what is damaged and how it is used, then a script of edits (damage.h),
+ * or, for the last choice, the file itself.
  *
  *     bits 0..2  which of the databases of base_db.h; 7: the rest of the input is the file
  *     bit  3     checksums are made right again after the damage

@@ -2,12 +2,13 @@
 /*
  * Whatever is done to a database, it holds what a sorted array would hold.
  *
- * Input: operations of four bytes (what, key, size, seed) on two tables, in write txns that nest, commit, abort,
- * and are closed and opened again, with a reader that keeps its snapshot meanwhile. Records, results and the
- * cursor's position are compared with the model at each step, everything at commit, when the check runs too.
+ * Input: operations of four bytes (what, key, size, seed) on two tables, in write txns that nest,
+ * commit, abort, and are closed and opened again, with a reader that keeps its snapshot meanwhile.
+ * Records, results and the cursor's position are compared with the model at each step, everything
+ * at commit, when the check runs too.
  *
- * The model: the keys that can occur are sorted once, so that a table is an array of values by rank, and a
- * snapshot a copy of it.
+ * The model: the keys that can occur are sorted once, so that a table is an array of values by
+ * rank, and a snapshot a copy of it.
  */
 #include "files.h"
 #include "kv.h"
@@ -86,7 +87,8 @@ static int key_order(const void *a, const void *b)
     return order ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-/* Distinct keys of all shapes: empty, short with ties and zeros, long shared prefixes, as long as can be. */
+/* Distinct keys of all shapes: empty, short with ties and zeros, long shared prefixes, as long as
+ * can be. */
 static void make_keys(void)
 {
     for (unsigned i = 0; i < KEYS; i++) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever a branch or leaf page holds: searching, decoding, changing and gathering stay inside the page, and a
- * page that kvi_node_check has nothing to say against behaves as a sorted array. Internal modules: format
+ * Whatever a branch or leaf page holds: searching, decoding, changing and gathering stay inside the
+ * page, and a page that kvi_node_check has nothing to say against behaves as a sorted array.
+ * Internal modules: format
  *
- * Input: page size (u8), type (u8), level (u8), count (u16), prefix_bytes (u16), cells_bytes (u16), then half of
- * the rest stands behind the header and half at the page's end, where the cells are. The key to search for is
- * taken from the same bytes. Each page is an allocation of its own size, so that ASan sees a step outside.
+ * Input: page size (u8), type (u8), level (u8), count (u16), prefix_bytes (u16), cells_bytes (u16),
+ * then half of the rest stands behind the header and half at the page's end, where the cells are.
+ * The key to search for is taken from the same bytes. Each page is an allocation of its own size,
+ * so that ASan sees a step outside.
  */
 #include <stdint.h>
 #include <stdio.h>

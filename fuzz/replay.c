@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A main for fuzz targets without a fuzzer: gives each file named on the command line, and each file of
- * the folders named there, to LLVMFuzzerTestOneInput. A target that finds a fault ends the program.
- * Its last line is that of a test program, so that the test runner counts inputs as checks. An empty
- * input always comes first, so that a target without a corpus is run too.
+ * A main for fuzz targets without a fuzzer: gives each file named on the command line, and each
+ * file of the folders named there, to LLVMFuzzerTestOneInput. A target that finds a fault ends the
+ * program. Its last line is that of a test program, so that the test runner counts inputs as
+ * checks. An empty input always comes first, so that a target without a corpus is run too.
  */
 #include <dirent.h>
 #include <errno.h>

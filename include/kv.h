@@ -10,16 +10,16 @@
  * a positive errno as the kernel gave it. kv_strerror gives the fixed text of any of them;
  * kv_error_text tells the file, the page and the reason of the last failure in this thread. Misuse
  * has codes of its own and changes nothing. Any function that takes a handle may return
- * KV_EFORKED in a child of fork. Outputs are cleared on entry, so that they are zero or NULL after a
- * failure unless the function says otherwise.
+ * KV_EFORKED in a child of fork. Outputs are cleared on entry, so that they are zero or NULL after
+ * a failure unless the function says otherwise.
  *
- * Threads. An env may be used by all threads at once. A txn and its cursors belong to no thread, but
- * only one thread may use them at a time.
+ * Threads. An env may be used by all threads at once. A txn and its cursors belong to no thread,
+ * but only one thread may use them at a time.
  *
- * Pointers. Keys and values that are read point into the mapping (or, in a write txn, into a changed
- * page): they are valid until the txn ends, and in a write txn until its next change. They must not
- * be written through, except where KV_RESERVE says so. Values larger than a quarter of a page or so
- * stand in runs of their own and are aligned to 16 bytes; others are not aligned.
+ * Pointers. Keys and values that are read point into the mapping (or, in a write txn, into a
+ * changed page): they are valid until the txn ends, and in a write txn until its next change. They
+ * must not be written through, except where KV_RESERVE says so. Values larger than a quarter of a
+ * page or so stand in runs of their own and are aligned to 16 bytes; others are not aligned.
  */
 #ifndef KV_H
 #define KV_H
@@ -74,8 +74,8 @@ enum kv_error {
 /* The fixed English text of a result. Never NULL; static storage. */
 KV_API const char *kv_strerror(int result);
 
-/* File, page and reason of the last failure in the calling thread, "" if there was none. Valid until
- * that thread's next failure. */
+/* File, page and reason of the last failure in the calling thread, "" if there was none. Valid
+ * until that thread's next failure. */
 KV_API const char *kv_error_text(void);
 
 /* KV_VERSION_STRING of the library that is linked. Static storage. */
@@ -112,12 +112,13 @@ enum kv_durability {
 #define KV_READONLY 0x01u  /* no write txns; no change to the data file (recovery excepted) */
 #define KV_CREATE 0x02u    /* make the database if there is none */
 #define KV_EXCLUSIVE 0x04u /* no other env may have it open: KV_EBUSY else, for us and for them */
-/* No lock file and no locks: the caller keeps writers apart and readers safe from them. Every commit is
- * a durable point. A read-only env without locks goes on working in a child of fork. */
+/* No lock file and no locks: the caller keeps writers apart and readers safe from them. Every
+ * commit is a durable point. A read-only env without locks goes on working in a child of fork. */
 #define KV_NOLOCK 0x08u
 #define KV_MEMORY 0x10u /* a database in memory (memfd): path is NULL, gone at close */
 
-/* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits. */
+/* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits.
+ */
 struct kv_options {
     size_t struct_bytes;      /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
     uint32_t flags;           /* KV_READONLY ... */
@@ -138,22 +139,22 @@ struct kv_options {
     { sizeof(struct kv_options), 0, 0, 0, 0, (uint64_t)64 << 20, 1000, KV_DURABLE, 0, 0, 0, NULL }
 /* clang-format on */
 
-/* Opens the database file `path`. `options` may be NULL (KV_OPTIONS_INIT). An unclean end of earlier
- * users is recovered from here: at most 4 MiB are read and written, at any file size.
+/* Opens the database file `path`. `options` may be NULL (KV_OPTIONS_INIT). An unclean end of
+ * earlier users is recovered from here: at most 4 MiB are read and written, at any file size.
  *
  * KV_CREATE makes a missing database whole under a temporary name and then gives it its name, so
  * that nobody ever sees half of one; two that create at once both get the one that won. An empty
  * existing file is no database (KV_ENOTDB). A path that is no plain file is EISDIR or KV_ENOTDB.
  *
  * Returns also ENOENT, KV_EVERSION, KV_ECORRUPT, KV_EBUSY (a lock file that belongs to another data
- * file with living users; an exclusive user), KV_EUNSUPPORTED, KV_EINVAL, EROFS/EACCES when the lock
- * file cannot be written (KV_NOLOCK|KV_READONLY opens such files). */
+ * file with living users; an exclusive user), KV_EUNSUPPORTED, KV_EINVAL, EROFS/EACCES when the
+ * lock file cannot be written (KV_NOLOCK|KV_READONLY opens such files). */
 KV_CHECKED int kv_env_open(const char *path, const struct kv_options *options,
                            struct kv_env **env_out);
 
 /* Closes; NULL is allowed. Refused with KV_EBUSY while txns are open. The last close of a database
- * makes a durable point and cuts the file to its used size; if that fails, its error is returned and
- * the env is closed nevertheless. In a child of fork it only frees memory and returns 0. */
+ * makes a durable point and cuts the file to its used size; if that fails, its error is returned
+ * and the env is closed nevertheless. In a child of fork it only frees memory and returns 0. */
 KV_API int kv_env_close(struct kv_env *env);
 
 /* Makes everything committed before the call durable. Returns when it is; 0 also when it was. */
@@ -197,10 +198,10 @@ KV_API const char *kv_env_path(const struct kv_env *env);
 KV_API int kv_env_fd(const struct kv_env *env);
 
 /* Gives space back to the file system: makes a durable point and cuts free pages off the end. With
- * KV_TRIM_DEFRAGMENT the pages at the end are moved lower down first, in write txns of its own; with
- * KV_TRIM_PUNCH free ranges of at least 64 KiB are punched. Waits for the writer lock, so the caller must not have a write txn open. What readers hold stays
- * where it is. `bytes_out` (may be NULL) gets the bytes given back. EOPNOTSUPP where the file system cannot
- * punch. */
+ * KV_TRIM_DEFRAGMENT the pages at the end are moved lower down first, in write txns of its own;
+ * with KV_TRIM_PUNCH free ranges of at least 64 KiB are punched. Waits for the writer lock, so the
+ * caller must not have a write txn open. What readers hold stays where it is. `bytes_out` (may be
+ * NULL) gets the bytes given back. EOPNOTSUPP where the file system cannot punch. */
 #define KV_TRIM_DEFRAGMENT 0x02u
 #define KV_TRIM_PUNCH 0x01u
 KV_CHECKED int kv_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out);
@@ -229,10 +230,10 @@ struct kv_check_options {
 };
 
 /* Proves the database: every page of every live snapshot that this process can pin (the newest
- * visible and the durable one) is read, its checksum, tag, order, links and counts are verified, and
- * the pages reached are compared with the space map, page for page. Holds the writer lock for the
- * time of the check (not with KV_READONLY), so the caller must not have a write txn open in this env. 0: sound; KV_ECORRUPT: there were findings. `options` may
- * be NULL. */
+ * visible and the durable one) is read, its checksum, tag, order, links and counts are verified,
+ * and the pages reached are compared with the space map, page for page. Holds the writer lock for
+ * the time of the check (not with KV_READONLY), so the caller must not have a write txn open in
+ * this env. 0: sound; KV_ECORRUPT: there were findings. `options` may be NULL. */
 KV_CHECKED int kv_env_check(struct kv_env *env, const struct kv_check_options *options);
 
 struct kv_copy_options {
@@ -243,10 +244,10 @@ struct kv_copy_options {
 };
 #define KV_COPY_COMPACT 0x01u /* records are written anew, densely; else page for page */
 
-/* Writes a database with the content of the txn's snapshot (a read txn). To a path: under a temporary
- * name beside it, flushed, then given its name; EEXIST if there is something, and nothing is left
- * behind on failure. To a descriptor, which need not be seekable: written from start to end, flushed
- * if it is a file. `options` may be NULL. The copy has a file id of its own. */
+/* Writes a database with the content of the txn's snapshot (a read txn). To a path: under a
+ * temporary name beside it, flushed, then given its name; EEXIST if there is something, and nothing
+ * is left behind on failure. To a descriptor, which need not be seekable: written from start to
+ * end, flushed if it is a file. `options` may be NULL. The copy has a file id of its own. */
 KV_CHECKED int kv_env_copy(struct kv_txn *txn, const char *path,
                            const struct kv_copy_options *options);
 KV_CHECKED int kv_env_copy_fd(struct kv_txn *txn, int fd, const struct kv_copy_options *options);
@@ -256,7 +257,7 @@ struct kv_reader {
     uint64_t txnid;      /* of its snapshot */
     uint64_t age_ms;     /* since it began */
     uint64_t pages_held; /* pages that only this snapshot keeps from reuse; UINT64_MAX: not
-                                 * known, since a write txn was open all the time */
+                          * known, since a write txn was open all the time */
     int alive;           /* 0: its process died; its slot is cleared on need */
 };
 
@@ -283,19 +284,19 @@ struct kv_txn_options {
 KV_CHECKED int kv_txn_begin(struct kv_env *env, uint32_t flags,
                             const struct kv_txn_options *options, struct kv_txn **txn_out);
 
-/* Commits and frees the txn, whatever the result; its cursors are closed with it. A read txn is just
- * ended. After a failure nothing of the txn is visible, except KV_EUNKNOWN: its flush failed, and
- * what the disk holds is decided by the next recovery. KV_EBADTXN: a change in it had failed before,
- * or a child lives. */
+/* Commits and frees the txn, whatever the result; its cursors are closed with it. A read txn is
+ * just ended. After a failure nothing of the txn is visible, except KV_EUNKNOWN: its flush failed,
+ * and what the disk holds is decided by the next recovery. KV_EBADTXN: a change in it had failed
+ * before, or a child lives. */
 KV_CHECKED int kv_txn_commit(struct kv_txn *txn);
 
 /* Drops all changes, live children first, and frees the txn and its cursors. NULL is allowed. */
 KV_API void kv_txn_abort(struct kv_txn *txn);
 
-/* Read txns: reset lets the snapshot go and keeps the handle; renew pins the newest visible snapshot
- * for a handle that was reset. refresh moves a live one to the newest visible snapshot: *moved_out
- * (may be NULL) tells whether it was another. Cursors of the txn stay allocated and have no position
- * afterwards; pointers read before are void. */
+/* Read txns: reset lets the snapshot go and keeps the handle; renew pins the newest visible
+ * snapshot for a handle that was reset. refresh moves a live one to the newest visible snapshot:
+ * *moved_out (may be NULL) tells whether it was another. Cursors of the txn stay allocated and have
+ * no position afterwards; pointers read before are void. */
 KV_API void kv_txn_reset(struct kv_txn *txn);
 KV_CHECKED int kv_txn_renew(struct kv_txn *txn);
 KV_CHECKED int kv_txn_refresh(struct kv_txn *txn, int *moved_out);
@@ -308,10 +309,10 @@ KV_API struct kv_env *kv_txn_env(const struct kv_txn *txn);
 
 /* kv_table_open's flags: KV_CREATE (write txns): make the table if there is none. */
 
-/* Finds the named table and gives its handle, the same one for the same name each time. `name` NULL:
- * KV_MAIN_TABLE. A handle opened in a txn that aborts stays a valid number; using it where the
- * snapshot has no such table is KV_EBADTABLE. Returns KV_ENOTFOUND, KV_EINCOMPATIBLE (the name is an
- * ordinary key of the main table), KV_EKEYSIZE, KV_EREADONLY. */
+/* Finds the named table and gives its handle, the same one for the same name each time. `name`
+ * NULL: KV_MAIN_TABLE. A handle opened in a txn that aborts stays a valid number; using it where
+ * the snapshot has no such table is KV_EBADTABLE. Returns KV_ENOTFOUND, KV_EINCOMPATIBLE (the name
+ * is an ordinary key of the main table), KV_EKEYSIZE, KV_EREADONLY. */
 KV_CHECKED int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
                              kv_table *table_out);
 
@@ -319,8 +320,8 @@ KV_CHECKED int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flag
  * only by those who open names without end. */
 KV_CHECKED int kv_table_close(struct kv_env *env, kv_table table);
 
-/* Removes all records (and, drop, the table itself). Dropping the main table is KV_EINVAL; emptying it
- * while it holds named tables is KV_EINCOMPATIBLE. */
+/* Removes all records (and, drop, the table itself). Dropping the main table is KV_EINVAL; emptying
+ * it while it holds named tables is KV_EINCOMPATIBLE. */
 KV_CHECKED int kv_table_drop(struct kv_txn *txn, kv_table table);
 KV_CHECKED int kv_table_empty(struct kv_txn *txn, kv_table table);
 
@@ -354,8 +355,8 @@ KV_CHECKED int kv_get(struct kv_txn *txn, kv_table table, const struct kv_val *k
 /* kv_put's flags */
 #define KV_NOOVERWRITE 0x01u /* KV_EEXIST if the key exists; *value then is the present value */
 #define KV_APPEND 0x02u      /* the key must be above all others: KV_EORDER else; fills pages */
-/* Only value->size counts; value->data is set to the space, to be filled before the txn's next change or
- * commit. */
+/* Only value->size counts; value->data is set to the space, to be filled before the txn's next
+ * change or commit. */
 #define KV_RESERVE 0x04u
 #define KV_NOSPLIT 0x08u /* KV_EPAGEFULL, nothing changed, if a page would have to split */
 
@@ -365,16 +366,17 @@ KV_CHECKED int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *k
 
 KV_CHECKED int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key);
 
-/* Puts `value` (NULL: deletes) and gives the value that was there: a copy owned by the txn, valid until
- * its next change. If there was none, old_out->data is NULL and the put is done all the same;
+/* Puts `value` (NULL: deletes) and gives the value that was there: a copy owned by the txn, valid
+ * until its next change. If there was none, old_out->data is NULL and the put is done all the same;
  * deleting an absent key is KV_ENOTFOUND. A present value's data is never NULL, even when empty. */
 KV_CHECKED int kv_replace(struct kv_txn *txn, kv_table table, const struct kv_val *key,
                           const struct kv_val *value, struct kv_val *old_out);
 
 /* ---- Cursors ------------------------------------------------------------------------------- */
 
-/* A cursor without a position: KV_NEXT begins at the first record and KV_PREV at the last. Closed by
- * kv_cursor_close or with its txn, which must not be mixed: after the txn ended the handle is gone. */
+/* A cursor without a position: KV_NEXT begins at the first record and KV_PREV at the last. Closed
+ * by kv_cursor_close or with its txn, which must not be mixed: after the txn ended the handle is
+ * gone. */
 KV_CHECKED int kv_cursor_open(struct kv_txn *txn, kv_table table, struct kv_cursor **cursor_out);
 KV_API void kv_cursor_close(struct kv_cursor *cursor);
 
@@ -389,25 +391,26 @@ enum kv_cursor_op {
     KV_CURRENT = 8
 };
 
-/* Moves and reads. key and value may be NULL where they are output only. KV_ENOTFOUND: no such record;
- * past the last record (KV_NEXT) or before the first (KV_PREV) the position stays on that record;
- * after a failed KV_EXACT, KV_AT_LEAST or KV_AT_MOST there is none. KV_CURRENT on no position is
- * KV_EINVAL. A record of the main table that is a named table reads as its name and an empty value. */
+/* Moves and reads. key and value may be NULL where they are output only. KV_ENOTFOUND: no such
+ * record; past the last record (KV_NEXT) or before the first (KV_PREV) the position stays on that
+ * record; after a failed KV_EXACT, KV_AT_LEAST or KV_AT_MOST there is none. KV_CURRENT on no
+ * position is KV_EINVAL. A record of the main table that is a named table reads as its name and an
+ * empty value. */
 KV_CHECKED int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val *key,
                              struct kv_val *value);
 
 /* Whether the record at the cursor is a named table: 1 or 0. */
 KV_API int kv_cursor_is_table(const struct kv_cursor *cursor);
 
-/* As kv_put, and leaves the cursor at the record. With flag KV_AT_CURSOR the key is not looked at: the
- * value of the record at the cursor is replaced (key may be NULL). */
+/* As kv_put, and leaves the cursor at the record. With flag KV_AT_CURSOR the key is not looked at:
+ * the value of the record at the cursor is replaced (key may be NULL). */
 #define KV_AT_CURSOR 0x10u
 KV_CHECKED int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key,
                              struct kv_val *value, uint32_t flags);
 
-/* Deletes the record at the cursor. The cursor, like any other that stood there, then stands before the
- * record that followed: KV_NEXT and KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the end),
- * KV_PREV the one before. Without a position: KV_EINVAL. */
+/* Deletes the record at the cursor. The cursor, like any other that stood there, then stands before
+ * the record that followed: KV_NEXT and KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the
+ * end), KV_PREV the one before. Without a position: KV_EINVAL. */
 KV_CHECKED int kv_cursor_del(struct kv_cursor *cursor);
 
 #ifdef __cplusplus

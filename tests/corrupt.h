@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of damaged and of hostile files share: copies of images, opening them, and a watch over each, so
- * that a crash or an endless loop tells which damage it was.
+ * What the tests of damaged and of hostile files share: copies of images, opening them, and a watch
+ * over each, so that a crash or an endless loop tells which damage it was.
  *
  * The files stand in memory (fuzz/files.h) and are opened without locks.
  */

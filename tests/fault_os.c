@@ -2,8 +2,9 @@
 /*
  * Owns the test's os table and what it counts; see fault_os.h.
  *
- * `lock` makes a call and its note in the recording one step, so that records stand in the order in which
- * the kernel saw the calls. Flushes run without it: what is written while one runs is not covered by it.
+ * `lock` makes a call and its note in the recording one step, so that records stand in the order in
+ * which the kernel saw the calls. Flushes run without it: what is written while one runs is not
+ * covered by it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -37,7 +38,8 @@ static atomic_bool recording;
 static _Atomic uint64_t clock_added_ns;
 static atomic_uint boot_number;
 
-/* ---- Counting ------------------------------------------------------------------------------------ */
+/* ---- Counting
+ * ------------------------------------------------------------------------------------ */
 
 static bool hits(enum fault_call kind)
 {
@@ -102,7 +104,8 @@ static void end_note(bool on)
     }
 }
 
-/* ---- Files ---------------------------------------------------------------------------------------- */
+/* ---- Files
+ * ---------------------------------------------------------------------------------------- */
 
 static int fault_open(const char *path, int flags, uint32_t mode, int *fd_out)
 {
@@ -227,8 +230,8 @@ static int flush_noted(int fd, int fail_with, int (*flush)(int))
     return rc;
 }
 
-/* The bytes reached the page cache by the write, so nobody on this machine can tell whether a run under
- * the recorder really flushes; it does not, for speed. */
+/* The bytes reached the page cache by the write, so nobody on this machine can tell whether a run
+ * under the recorder really flushes; it does not, for speed. */
 static int pretend_flush(int fd)
 {
     struct kvi_os_stat stat;
@@ -339,7 +342,8 @@ static int fault_fs_type(int fd, int64_t *magic_out)
     return rc ? rc : real->fs_type(fd, magic_out);
 }
 
-/* ---- Names ----------------------------------------------------------------------------------------- */
+/* ---- Names
+ * ----------------------------------------------------------------------------------------- */
 
 static int fault_link_fd(int fd, const char *path)
 {
@@ -420,7 +424,8 @@ static int fault_memfd(const char *name, int *fd_out)
     return rc ? rc : real->memfd(name, fd_out);
 }
 
-/* ---- Maps, locks, machine ------------------------------------------------------------------------- */
+/* ---- Maps, locks, machine
+ * ------------------------------------------------------------------------- */
 
 static int fault_map(int fd, uint64_t offset, uint64_t size_bytes, bool writable,
                      void **address_out)
@@ -521,7 +526,8 @@ static const struct kvi_os fault_table = {
     .pid = fault_pid,
 };
 
-/* ---- Steering --------------------------------------------------------------------------------------- */
+/* ---- Steering
+ * --------------------------------------------------------------------------------------- */
 
 static void arm(enum fault_call call, uint64_t nth, int error, bool from)
 {

@@ -8,13 +8,17 @@
  *     if (!fault_fired()) it was never reached
  *     fault_remove();                           the real table again, everything forgotten
  *
- * For every n: run once with fault_arm(call, 0, 0), take fault_count(call), then run again for each n up
- * to that. FAULT_ANY counts all calls that may fail. With FAULT_KILL as error the process kills itself
+ * For every n: run once with fault_arm(call, 0, 0), take fault_count(call), then run again for each
+ n up
+ * to that. FAULT_ANY counts all calls that may fail. With FAULT_KILL as error the process kills
+ itself
  * just before the n-th call, as kill -9 would: for children of fork.
  *
  X * A write that is made to fail writes the first half of its bytes, as a full disk does, with
- * fault_set_partial(true). A flush that is made to fail makes nothing durable, and tells the recorder.
- * While the recorder runs, flushes are recorded and not made: that is what lets thousands of runs finish.
+ * fault_set_partial(true). A flush that is made to fail makes nothing durable, and tells the
+ recorder.
+ * While the recorder runs, flushes are recorded and not made: that is what lets thousands of runs
+ finish.
  *
  * Everything here is safe from many threads, except install and remove.
  */
@@ -81,8 +85,9 @@ uint64_t fault_count(enum fault_call call); /* calls since it was armed */
 void fault_set_partial(bool partial);       /* see above; for write_at and writev_at */
 const char *fault_name(enum fault_call call);
 
-/* Called before each call that can fail, without any lock: a place to look, or to let something else
- * happen at just that moment. Calls made inside the hook do not call it again in that thread. */
+/* Called before each call that can fail, without any lock: a place to look, or to let something
+ * else happen at just that moment. Calls made inside the hook do not call it again in that thread.
+ */
 typedef void fault_hook_fn(void *context, enum fault_call call);
 void fault_set_hook(fault_hook_fn *hook, void *context);
 
@@ -92,7 +97,8 @@ void fault_record(bool on);
 /* Adds to what monotonic_ns tells, at once, for all. */
 void fault_clock_advance(uint64_t ns);
 
-/* As if the machine had been started anew: boot_id tells another one for each number. 0: the real one. */
+/* As if the machine had been started anew: boot_id tells another one for each number. 0: the real
+ * one. */
 void fault_set_boot(unsigned number);
 
 #endif

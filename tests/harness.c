@@ -2,8 +2,8 @@
 /*
  * Owns the folder of temporary files and the paths handed out in it; see harness.h.
  *
- * The folder belongs to the process that made it: a child that ends by exit leaves it alone. All of it
- * is for the thread that runs the tests.
+ * The folder belongs to the process that made it: a child that ends by exit leaves it alone. All of
+ * it is for the thread that runs the tests.
  */
 #include "harness.h"
 
@@ -222,7 +222,8 @@ const char *kvctl_path(void)
     return path && *path ? path : "build/release/kvctl";
 }
 
-/* ---- Random numbers and amounts of work -------------------------------------------------------- */
+/* ---- Random numbers and amounts of work --------------------------------------------------------
+ */
 
 static uint64_t splitmix64(uint64_t *state)
 {

@@ -24,8 +24,8 @@
  *
  * Tests run in one process, one after the other, for speed and for sanitizers: a crash ends the
  * program, and the runner counts it. A program whose tests must not hurt each other says
- * HARNESS_MAIN_FORK. CK_FORK=yes or no in the environment overrides both, CK_RUN_CASE and CK_RUN_SUITE
- * choose. Without fork the runner's limit for the whole program is the only timeout.
+ * HARNESS_MAIN_FORK. CK_FORK=yes or no in the environment overrides both, CK_RUN_CASE and
+ * CK_RUN_SUITE choose. Without fork the runner's limit for the whole program is the only timeout.
  */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -36,7 +36,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Seconds for one test when tests are forked: generous, since sanitizers and busy machines are slow. */
+/* Seconds for one test when tests are forked: generous, since sanitizers and busy machines are
+ * slow. */
 #define HARNESS_TIMEOUT_S 600
 
 #define HARNESS_MAIN(suite_fn)                                                                     \
@@ -74,8 +75,8 @@ void harness_expect(const char *file, int line, const char *call, int rc, int ex
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-/* A folder of this program's own under $TMPDIR or /tmp, made at first use and removed with all that is
- * in it when the process that made it ends. */
+/* A folder of this program's own under $TMPDIR or /tmp, made at first use and removed with all that
+ * is in it when the process that made it ends. */
 const char *tmp_dir(void);
 
 /* "<tmp_dir>/<name>". Storage of its own for each call, freed at the end. Formats as printf. */
@@ -84,7 +85,8 @@ const char *tmp_path(const char *format, ...) __attribute__((format(printf, 1, 2
 /* Removes everything in tmp_dir, so that the next test starts with nothing. */
 void tmp_clear(void);
 
-/* The whole file, allocated with malloc (one byte more than its size); fails the test if it can't. */
+/* The whole file, allocated with malloc (one byte more than its size); fails the test if it can't.
+ */
 uint8_t *file_read(const char *path, size_t *size_out);
 void file_write(const char *path, const void *data, size_t size_bytes);
 bool file_exists(const char *path);
@@ -93,7 +95,8 @@ uint64_t file_size(const char *path);
 /* The kvctl under test: $KVCTL, else build/release/kvctl. */
 const char *kvctl_path(void);
 
-/* ---- Random numbers and amounts of work -------------------------------------------------------- */
+/* ---- Random numbers and amounts of work --------------------------------------------------------
+ */
 
 /* xoshiro256**: the same numbers from the same seed everywhere. */
 struct rng {
@@ -110,8 +113,8 @@ uint64_t rng_between(struct rng *rng, uint64_t low, uint64_t end); /* low ... en
 bool rng_chance(struct rng *rng, unsigned percent);
 void rng_bytes(struct rng *rng, void *data, size_t size_bytes);
 
-/* `count` times KV_TEST_SCALE percent, at least 1: how much to do. 100 without sanitizers; the makefile
- * sets less with them. What must hold for any amount stays true for every scale. */
+/* `count` times KV_TEST_SCALE percent, at least 1: how much to do. 100 without sanitizers; the
+ * makefile sets less with them. What must hold for any amount stays true for every scale. */
 uint64_t scaled(uint64_t count);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the rule by which a step's number gives its changes, and the model that replays it; see ledger.h.
+ * Owns the rule by which a step's number gives its changes, and the model that replays it; see
+ * ledger.h.
  *
- * The model is a note for each key of the last change to it. Each thread keeps its own, goes on with it when a
- * later snapshot is asked for, and starts anew for an earlier one.
+ * The model is a note for each key of the last change to it. Each thread keeps its own, goes on
+ * with it when a later snapshot is asked for, and starts anew for an earlier one.
  */
 #include "ledger.h"
 
@@ -202,7 +203,8 @@ int ledger_step(struct kv_env *env, const struct kv_txn_options *options, uint64
 
 /* ---- Verification ---- */
 
-/* What steps 1 to seq leave in one table: for each key the last touch, and whether there was one. */
+/* What steps 1 to seq leave in one table: for each key the last touch, and whether there was one.
+ */
 struct model {
     uint64_t seq;
     struct touch last[LEDGER_KEYS];

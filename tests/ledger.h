@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A database whose whole content follows from one number: how many ledger steps were committed to it. Whoever
- * reads it can therefore tell a commit that is torn, lost, doubled or out of order, without having seen it made.
+ * A database whose whole content follows from one number: how many ledger steps were committed to
+ * it. Whoever reads it can therefore tell a commit that is torn, lost, doubled or out of order,
+ * without having seen it made.
  *
- * Step n, one write txn, changes a few records in each of several tables: puts of small and of large values,
- * deletes, a side table that comes and goes; and writes n into each table. ledger_verify reads n and compares
- * every record of every table with what the steps 1 to n leave.
+ * Step n, one write txn, changes a few records in each of several tables: puts of small and of
+ * large values, deletes, a side table that comes and goes; and writes n into each table.
+ * ledger_verify reads n and compares every record of every table with what the steps 1 to n leave.
  *
- * No function uses Check: all may be called in any thread and in children of fork. They return 0, an error of
- * the library, or LEDGER_BROKEN, and say on stderr what was found.
+ * No function uses Check: all may be called in any thread and in children of fork. They return 0,
+ * an error of the library, or LEDGER_BROKEN, and say on stderr what was found.
  */
 #ifndef LEDGER_H
 #define LEDGER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the lock file: a data file with real metas, opens of its lock file, and helpers that are other
- * processes, driven over pipes and killed at will.
+ * For tests of the lock file: a data file with real metas, opens of its lock file, and helpers that
+ * are other processes, driven over pipes and killed at will.
  */
 #ifndef LOCKFILE_HELP_H
 #define LOCKFILE_HELP_H

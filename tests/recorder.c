@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the records, the files that they speak of, and per file the image of what is durable up to some
- * record, so that states with rising ends cost one copy and the open pieces. See recorder.h.
+ * Owns the records, the files that they speak of, and per file the image of what is durable up to
+ * some record, so that states with rising ends cost one copy and the open pieces. See recorder.h.
  *
- * A file's image is never ahead of the state that is asked for: asking for an earlier one starts anew
- * from what the file held at first.
+ * A file's image is never ahead of the state that is asked for: asking for an earlier one starts
+ * anew from what the file held at first.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -45,7 +45,8 @@ static void *must(void *memory)
     return memory;
 }
 
-/* ---- Images ------------------------------------------------------------------------------------ */
+/* ---- Images ------------------------------------------------------------------------------------
+ */
 
 static void image_resize(struct record_image *image, size_t size)
 {
@@ -94,7 +95,8 @@ void record_image_release(struct record_image *image)
     memset(image, 0, sizeof *image);
 }
 
-/* ---- Files --------------------------------------------------------------------------------------- */
+/* ---- Files
+ * --------------------------------------------------------------------------------------- */
 
 static void read_all(int fd, struct record_image *image, size_t size)
 {
@@ -165,7 +167,8 @@ int recorder_file_of(const char *path, int fd)
     return file;
 }
 
-/* ---- Records -------------------------------------------------------------------------------------- */
+/* ---- Records
+ * -------------------------------------------------------------------------------------- */
 
 static struct record *add_record(enum record_kind kind, int file)
 {
@@ -289,8 +292,8 @@ static bool changes_file(const struct record *record)
     return record->kind <= RECORD_PUNCH;
 }
 
-/* A record is settled by the first flush that covers it. After a failed one it is in doubt for ever:
- * its number stays SIZE_MAX, and no later flush looks at it. */
+/* A record is settled by the first flush that covers it. After a failed one it is in doubt for
+ * ever: its number stays SIZE_MAX, and no later flush looks at it. */
 static void settle(struct file *file, size_t begun, size_t flush, bool failed)
 {
     int number = (int)(file - files);
@@ -334,7 +337,8 @@ void recorder_note_flush(int fd, size_t begun, bool failed)
     }
 }
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names
+ * --------------------------------------------------------------------------------------- */
 
 /* Names are kept with their folder resolved, as the folder's own flush tells it. */
 static char *full_path(const char *path)
@@ -422,7 +426,8 @@ int recorder_file_at(size_t end, const char *path, bool *durable_out)
     return file;
 }
 
-/* ---- States --------------------------------------------------------------------------------------- */
+/* ---- States
+ * --------------------------------------------------------------------------------------- */
 
 static bool durable_at(const struct record *record, size_t end)
 {
@@ -498,8 +503,8 @@ static void visit_pieces(size_t number, size_t *count, visit_fn *visit, void *co
     }
 }
 
-/* Brings the file's durable image as far forward as every record is durable at `end`. What was applied
- * for a later end may not be durable at this one: then from the beginning. */
+/* Brings the file's durable image as far forward as every record is durable at `end`. What was
+ * applied for a later end may not be durable at this one: then from the beginning. */
 static void advance_image(int number, size_t end)
 {
     struct file *file = &files[number];
@@ -600,7 +605,8 @@ size_t recorder_pieces(size_t end, int file, struct record_piece *pieces_out, si
     return count;
 }
 
-/* ---- Choices --------------------------------------------------------------------------------------- */
+/* ---- Choices
+ * --------------------------------------------------------------------------------------- */
 
 unsigned record_keep_all(void *context, const struct record_piece *piece)
 {

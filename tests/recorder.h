@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A recording of all that was done to files through the os table, from which the states are made that
- * a power cut could leave on disk.
+ * A recording of all that was done to files through the os table, from which the states are made
+ * that a power cut could leave on disk.
  *
- * fault_os.c writes it: every write, truncate, punch, allocation, flush, and every name given or taken,
- * in order, with the bytes. A state is made of the first `end` records and one decision for every piece
- * that no successful flush had covered by then: the disk may have it, or not, or some of its sectors.
+ * fault_os.c writes it: every write, truncate, punch, allocation, flush, and every name given or
+ * taken, in order, with the bytes. A state is made of the first `end` records and one decision for
+ * every piece that no successful flush had covered by then: the disk may have it, or not, or some
+ * of its sectors.
  *
  *      records:   w0 w1 F w2 w3 w4 | w5 ...         F covers w0 and w1; end = 6
  *                 [durable] [a piece each: any subset, torn at 512 bytes]
  *
- * - A write is cut into pieces at 4096-byte boundaries of the file (the kernel writes back by page),
- *   a piece has a mask of its sectors of 512 bytes. Any subset is allowed: the kernel promises no order.
+ * - A write is cut into pieces at 4096-byte boundaries of the file (the kernel writes back by
+ * page), a piece has a mask of its sectors of 512 bytes. Any subset is allowed: the kernel promises
+ * no order.
  * - Pieces that are kept are applied in the order of the records. A kept piece past the end of the
  *   file makes the file longer, also where the truncate that made room was lost.
  * - After a flush that FAILED, the pieces that were pending are in doubt for ever: the kernel calls
@@ -20,8 +22,9 @@
  * - Stores through a writable mapping are not seen; the library makes them in its lock file only.
  *
  * Files are numbered from 0 in the order of first use, by inode, so a file that is made nameless or
- * under a temporary name is the same file after it got its name. The recording grows in memory and ends
- * with recorder_reset. Recording is safe from many threads; the functions that make states are for one.
+ * under a temporary name is the same file after it got its name. The recording grows in memory and
+ * ends with recorder_reset. Recording is safe from many threads; the functions that make states are
+ * for one.
  */
 #ifndef RECORDER_H
 #define RECORDER_H
@@ -71,11 +74,12 @@ struct record_piece {
     uint32_t size_bytes; /* of a write: 1 ... 4096, else 0 */
 };
 
-/* What became of a piece: a bit for each 512-byte sector of a write, from the lowest offset; for other
- * kinds 0 or not. */
+/* What became of a piece: a bit for each 512-byte sector of a write, from the lowest offset; for
+ * other kinds 0 or not. */
 typedef unsigned record_choice_fn(void *context, const struct record_piece *piece);
 
-/* ---- The recording ----------------------------------------------------------------------------- */
+/* ---- The recording -----------------------------------------------------------------------------
+ */
 
 /* Forgets everything. Recording is switched by fault_record. */
 void recorder_reset(void);
@@ -89,11 +93,13 @@ size_t recorder_mark(uint64_t value);
 /* The value of the last mark among the first `end` records; `none` if there is none. */
 uint64_t recorder_last_mark(size_t end, uint64_t none);
 
-/* The file that has this name after `end` records, -1: none, or it is not of the recording. durable_out
- * (may be NULL): the folder was flushed since; if not, a crash may leave the name as it was before. */
+/* The file that has this name after `end` records, -1: none, or it is not of the recording.
+ * durable_out (may be NULL): the folder was flushed since; if not, a crash may leave the name as it
+ * was before. */
 int recorder_file_at(size_t end, const char *path, bool *durable_out);
 
-/* ---- States ------------------------------------------------------------------------------------ */
+/* ---- States ------------------------------------------------------------------------------------
+ */
 
 /* A file's bytes. Zero-initialise; release with record_image_release; made for being used again. */
 struct record_image {
@@ -113,7 +119,8 @@ size_t recorder_pieces(size_t end, int file, struct record_piece *pieces_out, si
 void record_image_write(const struct record_image *image, const char *path);
 void record_image_release(struct record_image *image);
 
-/* ---- Choices ------------------------------------------------------------------------------------ */
+/* ---- Choices ------------------------------------------------------------------------------------
+ */
 
 unsigned record_keep_all(void *context, const struct record_piece *piece); /* a killed process */
 unsigned record_keep_none(void *context,
@@ -141,7 +148,8 @@ struct record_subset {
 };
 unsigned record_by_bits(void *context, const struct record_piece *piece);
 
-/* ---- For fault_os.c, which keeps one lock around each call and its note ----------------------------- */
+/* ---- For fault_os.c, which keeps one lock around each call and its note
+ * ----------------------------- */
 
 void recorder_see(int fd); /* before a call: takes in what the file holds, if it is new here */
 void recorder_note_open(int fd);  /* after it */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Databases for the tests of recovery and durable points: made through kv.h, then looked at and bent as bytes.
+ * Databases for the tests of recovery and durable points: made through kv.h, then looked at and
+ * bent as bytes.
  *
  * Functions that fail end the test. Paths come from tmp_path.
  */
@@ -21,7 +22,8 @@ struct kv_env *db_open(const char *path, uint32_t flags);
 int db_try_open(const char *path, uint32_t flags, struct kv_env **env_out);
 void db_close(struct kv_env *env);
 
-/* One commit: sets key `key` of the main table to a value of `bytes` bytes that tells the key and `version`. */
+/* One commit: sets key `key` of the main table to a value of `bytes` bytes that tells the key and
+ * `version`. */
 int db_try_put(struct kv_env *env, unsigned key, unsigned version, size_t bytes,
                enum kv_durability durability);
 void db_put(struct kv_env *env, unsigned key, unsigned version, size_t bytes);
@@ -60,7 +62,8 @@ unsigned db_newest(const struct db_image *image);
 /* No lock file: as after a boot. */
 void db_forget_lock(const char *path);
 
-/* A child that does this and is killed at the end (it never returns). What it has open, it had opened itself. */
+/* A child that does this and is killed at the end (it never returns). What it has open, it had
+ * opened itself. */
 void db_child_killed(void (*child)(void *context), void *context);
 
 #endif

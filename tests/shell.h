@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Running kvctl as a user does: by the shell, in the tests' folder. "$K" in a command is the program under
- * test ($KVCTL, or the one beside the release library). The outputs of the last command are kept. For
- * the thread that runs the test.
+ * Running kvctl as a user does: by the shell, in the tests' folder. "$K" in a command is the
+ * program under test ($KVCTL, or the one beside the release library). The outputs of the last
+ * command are kept. For the thread that runs the test.
  */
 #ifndef SHELL_H
 #define SHELL_H

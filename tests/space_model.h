@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file in memory that holds a space map and nothing else, and beside it what the map should say: for each
- * snapshot an array with one byte a page. Data pages are numbers only; map and snapshot pages are kept.
+ * A file in memory that holds a space map and nothing else, and beside it what the map should say:
+ * for each snapshot an array with one byte a page. Data pages are numbers only; map and snapshot
+ * pages are kept.
  *
  *     struct model *m = model_new(4096);
  *     model_begin(m);                         a txn over the newest snapshot
  *     pgno = model_alloc(m, 3);               fails the test if a live snapshot has one of them
  *     model_free(m, run);                     releases or retires, as it should be
- *     model_commit(m);                        compares every page of the new map, entries and totals
+ *     model_commit(m);                        compares every page of the new map, entries and
+ * totals
  *
  * Live are the newest snapshot, the one before, and those that are held.
  */

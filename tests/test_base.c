@@ -281,7 +281,8 @@ START_TEST(each_thread_has_a_text_of_its_own)
 }
 END_TEST
 
-/* ---- The harness itself: other suites stand on its numbers -------------------------------------- */
+/* ---- The harness itself: other suites stand on its numbers --------------------------------------
+ */
 
 START_TEST(random_numbers_are_the_same_for_the_same_seed)
 {

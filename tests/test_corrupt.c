@@ -2,12 +2,13 @@
 /*
  * Damaged files: an error code, always.
  *
- * A database of about 1 MB is damaged in many ways, each way some hundred times. Every copy is opened, read
- * whole in both directions, looked up in, and checked, and compared with what it held:
+ * A database of about 1 MB is damaged in many ways, each way some hundred times. Every copy is
+ * opened, read whole in both directions, looked up in, and checked, and compared with what it held:
  *
  * - no call crashes or runs without end (an alarm per copy);
- * - a record that is returned is one of the snapshot that was opened, and none is missing without an error: two
- *   snapshots stand in the file, and a meta slot that is torn means that the other one is opened;
+ * - a record that is returned is one of the snapshot that was opened, and none is missing without
+ * an error: two snapshots stand in the file, and a meta slot that is torn means that the other one
+ * is opened;
  * - the check finds all damage in bytes that its snapshot owns, and nothing in a sound file.
  *
  * Files whose checksums were made right again, as an attacker would, are in test_hostile.c.
@@ -123,7 +124,8 @@ static void own_snapshot(const struct image *image, struct snapshot *s)
     s->owned = owned;
 }
 
-/* Reads the snapshot that stands alone in a slot of the sound file: the other slot is torn for it. */
+/* Reads the snapshot that stands alone in a slot of the sound file: the other slot is torn for it.
+ */
 static void learn_snapshot(unsigned slot)
 {
     struct snapshot *s = &snapshots[slot];
@@ -191,7 +193,8 @@ static bool same_val(const struct kv_val *a, const struct kv_val *b)
     return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
 }
 
-/* Only these mean damage; KV_ENOTFOUND would be a record that is missing as if it had never been. */
+/* Only these mean damage; KV_ENOTFOUND would be a record that is missing as if it had never been.
+ */
 static bool is_damage(int rc)
 {
     return rc == KV_ECORRUPT || rc == KV_EVERSION;

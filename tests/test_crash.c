@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Crash states: every write and flush of a run is recorded; from the recording the states are made that a power
- * cut could leave on disk; each is opened, checked, and compared with the commits that had returned. None that
- * was reported durable may be lost, none may be there in part.
+ * Crash states: every write and flush of a run is recorded; from the recording the states are made
+ * that a power cut could leave on disk; each is opened, checked, and compared with the commits that
+ * had returned. None that was reported durable may be lost, none may be there in part.
  *
- * States at every record: all pending writes kept, none kept, random subsets with sectors of 512 bytes torn. In
- * front of every flush also: each pending piece lost alone, kept alone, torn alone.
+ * States at every record: all pending writes kept, none kept, random subsets with sectors of 512
+ * bytes torn. In front of every flush also: each pending piece lost alone, kept alone, torn alone.
  */
 #include "harness.h"
 

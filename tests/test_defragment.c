@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* kv_env_trim with KV_TRIM_DEFRAGMENT: the file becomes about as long as what is in use, records stay. */
+/* kv_env_trim with KV_TRIM_DEFRAGMENT: the file becomes about as long as what is in use, records
+ * stay. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,8 @@ static void record_expect(struct kv_txn *txn, kv_table table, unsigned i)
         ck_abort_msg("record %u of table %u is lost: %s", i, table, kv_error_text());
 }
 
-/* Tables a, b and the main one; then all but every tenth record of b and the main table goes, and all of a. */
+/* Tables a, b and the main one; then all but every tenth record of b and the main table goes, and
+ * all of a. */
 static kv_table fill_and_empty(void)
 {
     struct kv_txn *txn;

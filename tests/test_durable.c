@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Durable points while processes live: what is written and flushed in which order, failed flushes, flushers
- * that die, killed users, the live set, the last close, cutting the file.
+ * Durable points while processes live: what is written and flushed in which order, failed flushes,
+ * flushers that die, killed users, the live set, the last close, cutting the file.
  */
 #include "recover_db.h"
 
@@ -343,7 +343,8 @@ START_TEST(after_poison_and_death_the_slots_alone_decide)
     db_child_killed(poison_and_die, NULL);
     env = db_open(path, 0);
     ck_assert_uint_eq(db_version(env, 1), 7);
-    /* The meta of the failed one may stand in its slot, whole: either outcome, but all or nothing. */
+    /* The meta of the failed one may stand in its slot, whole: either outcome, but all or nothing.
+     */
     ck_assert_uint_eq(db_version(env, 2), db_version(env, 3));
     db_check(env);
     db_put(env, 4, 7, SMALL);
@@ -486,7 +487,8 @@ static void work_until_killed(void *context)
     report(work, 'x');
 }
 
-/* Runs the child; returns how many of its commits had returned, *closed tells that it came to its end. */
+/* Runs the child; returns how many of its commits had returned, *closed tells that it came to its
+ * end. */
 static unsigned killed_at(uint64_t nth, bool *closed)
 {
     struct work work = {.nth = nth};

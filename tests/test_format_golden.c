@@ -2,9 +2,9 @@
 /*
  * docs/FORMAT.md, lib/format and tests/data/golden-1.bin say the same, byte for byte.
  *
- * The golden file is a whole database of 17 pages. It is made here twice: by hand, every number written
- * out with the offset that FORMAT.md gives it and nothing of the library used; and by lib/format. Both
- * must equal the file. FORMAT.md shows its bytes in section 10.
+ * The golden file is a whole database of 17 pages. It is made here twice: by hand, every number
+ * written out with the offset that FORMAT.md gives it and nothing of the library used; and by
+ * lib/format. Both must equal the file. FORMAT.md shows its bytes in section 10.
  *
  * KV_GOLDEN_WRITE=1 writes the file from the hand-made bytes: only for a new version of the format.
  */
@@ -26,7 +26,8 @@
 #define IMAGE_BYTES (PAGES * 4096)
 #define VALUE_BYTES 3000
 
-/* ---- By hand ----------------------------------------------------------------------------------- */
+/* ---- By hand -----------------------------------------------------------------------------------
+ */
 
 struct bytes_at {
     unsigned offset;
@@ -134,7 +135,8 @@ static void put_number(uint8_t *p, uint64_t number, unsigned size)
         p[i] = (uint8_t)(number >> (8 * i));
 }
 
-/* The checksum of a page over the bytes from 8 to `end`, and its low half as a tag at `reference`. */
+/* The checksum of a page over the bytes from 8 to `end`, and its low half as a tag at `reference`.
+ */
 static void seal(uint8_t *image, unsigned page, unsigned end, unsigned reference)
 {
     uint64_t checksum = XXH3_64bits(image + page * 4096 + 8, end - 8);
@@ -168,7 +170,8 @@ static uint8_t *make_by_hand(void)
     return image;
 }
 
-/* ---- By lib/format ----------------------------------------------------------------------------- */
+/* ---- By lib/format -----------------------------------------------------------------------------
+ */
 
 static struct kvi_geometry g;
 
@@ -272,7 +275,8 @@ static uint8_t *make_by_library(void)
     return image;
 }
 
-/* ---- The file ---------------------------------------------------------------------------------- */
+/* ---- The file ----------------------------------------------------------------------------------
+ */
 
 static uint8_t *read_golden(void)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile files: damaged by someone who makes the checksums right again, and trees that no writer makes.
+ * Hostile files: damaged by someone who makes the checksums right again, and trees that no writer
+ * makes.
  *
- * Such a file may well hold wrong records. What must hold is that nothing crashes and every call ends: reading,
- * checking, copying and writing.
+ * Such a file may well hold wrong records. What must hold is that nothing crashes and every call
+ * ends: reading, checking, copying and writing.
  */
 #include "corrupt.h"
 
@@ -114,8 +115,8 @@ static void forge_main(const struct image *image, uint64_t root, unsigned depth)
     }
 }
 
-/* Leaves wild pointers where the next calls have their variables: one that is not set is then not by chance
- * one that is harmless. */
+/* Leaves wild pointers where the next calls have their variables: one that is not set is then not
+ * by chance one that is harmless. */
 static __attribute__((noinline)) void soil_stack(void)
 {
     volatile uint8_t bytes[32768];

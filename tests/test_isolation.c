@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot is the same for as long as it is pinned, byte for byte and at the same addresses, whatever is
- * committed, dropped, cut off and punched meanwhile, by this process or another; and once let go, it holds no page.
+ * A snapshot is the same for as long as it is pinned, byte for byte and at the same addresses,
+ * whatever is committed, dropped, cut off and punched meanwhile, by this process or another; and
+ * once let go, it holds no page.
  */
 #include "harness.h"
 
@@ -451,7 +452,8 @@ static uint64_t size_now(void)
     return info.file_size_bytes;
 }
 
-/* One txn of `count` puts of 100 bytes to keys below `end`, chosen at random unless it is all of them. */
+/* One txn of `count` puts of 100 bytes to keys below `end`, chosen at random unless it is all of
+ * them. */
 static void put_batch(uint64_t count, uint64_t end, struct rng *rng)
 {
     struct kv_txn *txn;

@@ -302,7 +302,8 @@ START_TEST(scan_speaks_json_hex_and_raw)
 }
 END_TEST
 
-/* ---- stat, check, copy, drop, readers, trim --------------------------------------------------- */
+/* ---- stat, check, copy, drop, readers, trim ---------------------------------------------------
+ */
 
 static void make_numbers(void)
 {
@@ -400,7 +401,8 @@ START_TEST(trim_tells_what_it_gave_back)
 }
 END_TEST
 
-/* ---- Beside other users ------------------------------------------------------------------------ */
+/* ---- Beside other users ------------------------------------------------------------------------
+ */
 
 START_TEST(readers_lists_the_readers_of_other_processes)
 {
@@ -439,7 +441,8 @@ START_TEST(a_writer_waits_for_another_no_longer_than_told)
 }
 END_TEST
 
-/* ---- Output that cannot be written -------------------------------------------------------------- */
+/* ---- Output that cannot be written --------------------------------------------------------------
+ */
 
 START_TEST(a_full_disk_on_stdout_is_an_error)
 {

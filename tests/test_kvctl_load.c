@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvctl load and dump: every format there and back, bad input named by line and byte, and interoperation
- * with LMDB's and Berkeley DB's own tools where they are installed.
+ * kvctl load and dump: every format there and back, bad input named by line and byte, and
+ * interoperation with LMDB's and Berkeley DB's own tools where they are installed.
  */
 #include <stdlib.h>
 

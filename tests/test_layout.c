@@ -10,7 +10,8 @@
 #include "base/checksum.h"
 #include "format/layout.h"
 
-/* ---- Geometry --------------------------------------------------------------------------------- */
+/* ---- Geometry ---------------------------------------------------------------------------------
+ */
 
 START_TEST(geometry_of_a_4_kib_page_is_as_the_format_says)
 {
@@ -80,7 +81,8 @@ START_TEST(run_of_a_large_value_holds_the_header_and_the_value)
 }
 END_TEST
 
-/* ---- References and headers -------------------------------------------------------------------- */
+/* ---- References and headers --------------------------------------------------------------------
+ */
 
 START_TEST(reference_is_pgno_then_tag)
 {
@@ -113,7 +115,8 @@ START_TEST(header_init_sets_identity_and_zeroes_the_rest)
 }
 END_TEST
 
-/* ---- Checksums --------------------------------------------------------------------------------- */
+/* ---- Checksums ---------------------------------------------------------------------------------
+ */
 
 static uint8_t *new_page(const struct kvi_geometry *g, enum kvi_page_type type, size_t size_bytes)
 {

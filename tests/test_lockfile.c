@@ -452,7 +452,8 @@ START_TEST(bare_clone_is_told_by_the_wiped_page)
 }
 END_TEST
 
-/* ---- Other pid and mount namespaces -------------------------------------------------------------------- */
+/* ---- Other pid and mount namespaces
+ * -------------------------------------------------------------------- */
 
 static int open_in_namespace(const void *data)
 {

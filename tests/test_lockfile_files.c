@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/txn/lockfile*.c: files that are deleted, replaced, copied over, damaged or strange, file systems that are
- * refused, and system calls that fail.
+ * lib/txn/lockfile*.c: files that are deleted, replaced, copied over, damaged or strange, file
+ * systems that are refused, and system calls that fail.
  */
 #include "lockfile_help.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock file under many threads, for TSan and without: pins against a writer that retires snapshots, slots
- * that are claimed and released, locks that are handed on, envs that come and go, forks in between.
+ * The lock file under many threads, for TSan and without: pins against a writer that retires
+ * snapshots, slots that are claimed and released, locks that are handed on, envs that come and go,
+ * forks in between.
  */
 #include "lockfile_help.h"
 
@@ -20,13 +21,14 @@ struct arena {
     _Atomic(bool) over;
     _Atomic(uint64_t) wrong;
     _Atomic(uint64_t) pins;
-    uint32_t pages
-        [WORDS]; /* what word n stands for; plain memory, so that TSan sees a page that is reused */
+    uint32_t pages[WORDS]; /* what word n stands for; plain memory, so that TSan sees a page that is
+                              reused */
 };
 
 static struct arena arena;
 
-/* Pins what was the newest some time ago, as a thread does that was put aside after it had looked. */
+/* Pins what was the newest some time ago, as a thread does that was put aside after it had looked.
+ */
 static uint64_t pin_late(struct user *u, struct kvi_reader_slot *slot, unsigned pause)
 {
     for (;;) {

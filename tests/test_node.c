@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/format/node.h: search, edits, gather and emit of branch and leaf pages, one case at a time. What
- * kvi_node_check sees is in test_node_check.c, the comparison with a model in test_node_model.c.
+ * lib/format/node.h: search, edits, gather and emit of branch and leaf pages, one case at a time.
+ * What kvi_node_check sees is in test_node_check.c, the comparison with a model in
+ * test_node_model.c.
  */
 #include "harness.h"
 
@@ -91,7 +92,8 @@ static uint32_t head_of(unsigned slot)
     return kvi_le_load32(page + at + 4 * slot);
 }
 
-/* ---- Order ------------------------------------------------------------------------------------- */
+/* ---- Order -------------------------------------------------------------------------------------
+ */
 
 START_TEST(keys_are_ordered_by_bytes_then_length)
 {
@@ -138,7 +140,8 @@ START_TEST(separator_is_the_shortest_that_tells_left_from_right)
 }
 END_TEST
 
-/* ---- Search ------------------------------------------------------------------------------------ */
+/* ---- Search ------------------------------------------------------------------------------------
+ */
 
 START_TEST(empty_leaf_finds_nothing)
 {
@@ -229,7 +232,8 @@ START_TEST(empty_key_may_have_no_data)
 }
 END_TEST
 
-/* ---- Insert ------------------------------------------------------------------------------------ */
+/* ---- Insert ------------------------------------------------------------------------------------
+ */
 
 START_TEST(second_key_chooses_the_prefix_and_later_ones_shorten_it)
 {
@@ -341,7 +345,8 @@ START_TEST(value_stays_inline_up_to_half_a_page)
 }
 END_TEST
 
-/* ---- Resize and remove ------------------------------------------------------------------------- */
+/* ---- Resize and remove -------------------------------------------------------------------------
+ */
 
 START_TEST(resize_keeps_key_and_neighbours)
 {
@@ -448,7 +453,8 @@ START_TEST(leaf_that_lost_all_but_one_key_takes_any_other)
 }
 END_TEST
 
-/* ---- Branch ------------------------------------------------------------------------------------ */
+/* ---- Branch ------------------------------------------------------------------------------------
+ */
 
 static void put_child(struct kvi_key separator, uint64_t pgno)
 {
@@ -581,7 +587,8 @@ START_TEST(branch_without_its_first_child_has_no_separator_for_the_next)
 }
 END_TEST
 
-/* ---- Gather and emit --------------------------------------------------------------------------- */
+/* ---- Gather and emit ---------------------------------------------------------------------------
+ */
 
 START_TEST(leaf_gathered_and_emitted_is_the_same_leaf)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/format/node.h: what kvi_node_check and kvi_node_frame_ok see, each fault made by hand in a page.
+ * lib/format/node.h: what kvi_node_check and kvi_node_frame_ok see, each fault made by hand in a
+ * page.
  */
 #include "harness.h"
 
@@ -106,7 +107,8 @@ START_TEST(check_sees_what_is_wrong_in_a_leaf)
 }
 END_TEST
 
-/* A branch: prefix "key/" at 32, heads at 36, offs at 48, cells of 12, 13, 13 bytes from 4058 on. */
+/* A branch: prefix "key/" at 32, heads at 36, offs at 48, cells of 12, 13, 13 bytes from 4058 on.
+ */
 static void make_branch(void)
 {
     struct kvi_item items[3] = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/format/node.h against a model: random edits of one page, compared with a sorted array of records
- * after each; and random damage, which must never lead a read or an edit outside of the page (pages are
- * allocated to the byte, so that the sanitizer sees it).
+ * lib/format/node.h against a model: random edits of one page, compared with a sorted array of
+ * records after each; and random damage, which must never lead a read or an edit outside of the
+ * page (pages are allocated to the byte, so that the sanitizer sees it).
  *
  * Keys come in styles that are hard for heads and prefixes: long shared prefixes, few letters, zero
  * bytes, keys that begin others, the longest.
@@ -80,7 +80,8 @@ static void model_free(struct model *m)
     free(m);
 }
 
-/* ---- Keys -------------------------------------------------------------------------------------- */
+/* ---- Keys --------------------------------------------------------------------------------------
+ */
 
 enum style { RANDOM, SHORT, SHARED, DIGITS, ZEROS, ANY_LENGTH, STYLES };
 
@@ -160,7 +161,8 @@ static void new_style(struct model *m)
     m->base[0] = (uint8_t)rng_between(&m->rng, 1, 256);
 }
 
-/* ---- The model's answers ------------------------------------------------------------------------- */
+/* ---- The model's answers
+ * ------------------------------------------------------------------------- */
 
 static int compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
 {
@@ -264,7 +266,8 @@ static void compare_page(const struct model *m)
         compare_branch(m);
 }
 
-/* ---- Leaf -------------------------------------------------------------------------------------- */
+/* ---- Leaf --------------------------------------------------------------------------------------
+ */
 
 static uint32_t random_payload(struct model *m, uint32_t key_bytes)
 {
@@ -335,7 +338,8 @@ static void leaf_look(struct model *m)
     free(exact_key);
 }
 
-/* ---- Branch ------------------------------------------------------------------------------------ */
+/* ---- Branch ------------------------------------------------------------------------------------
+ */
 
 /* The slot that model and page must agree on: the last whose separator is not above the key. */
 static unsigned branch_slot(const struct model *m, const uint8_t *key, uint32_t size, bool *exact)
@@ -396,7 +400,8 @@ static void branch_look(struct model *m)
     free(exact_key);
 }
 
-/* ---- Rebuild ----------------------------------------------------------------------------------- */
+/* ---- Rebuild -----------------------------------------------------------------------------------
+ */
 
 /* Gathers the page and writes it anew: as small as items_bytes says. */
 static void rebuild(struct model *m)
@@ -421,7 +426,8 @@ static void rebuild(struct model *m)
     free(scratch);
 }
 
-/* ---- Random runs ------------------------------------------------------------------------------- */
+/* ---- Random runs -------------------------------------------------------------------------------
+ */
 
 static void remove_one(struct model *m)
 {
@@ -502,7 +508,8 @@ START_TEST(branch_of_64_kib_does_what_a_sorted_array_does)
 }
 END_TEST
 
-/* ---- Damage ------------------------------------------------------------------------------------ */
+/* ---- Damage ------------------------------------------------------------------------------------
+ */
 
 /* Changes a few bytes, most of them where they hurt. */
 static void damage(struct model *m, uint8_t *page)

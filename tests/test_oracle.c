@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oracle: random operations on libkv and on the real LMDB side by side. Records, order, return codes and
- * cursor positions are compared after every step.
+ * The oracle: random operations on libkv and on the real LMDB side by side. Records, order, return
+ * codes and cursor positions are compared after every step.
  *
  * Not compared, with the reason:
  * - keys that LMDB cannot hold (empty, above 511 bytes): none are made here; other tests have them;
- * - cursors that stand on a record which another cursor or a plain delete removes: LMDB's header promises nothing;
- *   both are positioned anew;
- * - LMDB's cursor remembers that it went to the last record and ends there, even when a record was put behind it
- *   since: after "last" its cursor is set to the same key, which makes it forget;
+ * - cursors that stand on a record which another cursor or a plain delete removes: LMDB's header
+ * promises nothing; both are positioned anew;
+ * - LMDB's cursor remembers that it went to the last record and ends there, even when a record was
+ * put behind it since: after "last" its cursor is set to the same key, which makes it forget;
  * - page counts and file bytes: the formats differ.
  */
 #include "harness.h"
@@ -252,7 +252,8 @@ static void txn_end(struct oracle *o, bool commit)
 
 /* ---- Operations ---- */
 
-/* Cursors that stand on a record which goes lose their place: what LMDB does there it does not promise. */
+/* Cursors that stand on a record which goes lose their place: what LMDB does there it does not
+ * promise. */
 static void cursors_leave(struct oracle *o, unsigned table, const uint8_t *key, size_t key_bytes,
                           const struct pair *except)
 {

@@ -102,7 +102,8 @@ START_TEST(writev_writes_its_parts_in_order)
 }
 END_TEST
 
-/* A limit on file size makes the kernel write less than asked: what fits is written, the rest fails. */
+/* A limit on file size makes the kernel write less than asked: what fits is written, the rest
+ * fails. */
 START_TEST(writes_that_the_kernel_cuts_short_are_not_taken_for_success)
 {
     pid_t child = fork();

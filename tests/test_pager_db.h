@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A database as far as the pager's tests need one: a file, its mapping, a base snapshot, txns that begin and
- * commit, and one tree of fixed shape beside a model of what is in it.
+ * A database as far as the pager's tests need one: a file, its mapping, a base snapshot, txns that
+ * begin and commit, and one tree of fixed shape beside a model of what is in it.
  *
  *     root (level 2) -> BRANCHES branches -> LEAVES leaves each
  *     leaf: key "a", a value of VALUE_BYTES made from a seed; maybe key "b", a run made from a seed

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/pager: nested txns, and everything at random beside a model. Also compiled with small limits, by
- * test_small_pager_levels.c.
+ * lib/pager: nested txns, and everything at random beside a model. Also compiled with small limits,
+ * by test_small_pager_levels.c.
  */
 #include "test_pager_start.h"
 

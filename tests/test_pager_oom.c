@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/pager without memory: the n-th allocation fails, for every n, in txns that do everything. What was asked
- * for returns ENOMEM, everything can be closed, and the base stands.
+ * lib/pager without memory: the n-th allocation fails, for every n, in txns that do everything.
+ * What was asked for returns ENOMEM, everything can be closed, and the base stands.
  *
- * The allocator is replaced in this program, on top of glibc's own; sanitizers bring theirs, and the tests then
- * run without failures.
+ * The allocator is replaced in this program, on top of glibc's own; sanitizers bring theirs, and
+ * the tests then run without failures.
  */
 #include "harness.h"
 

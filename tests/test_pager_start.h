@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What most tests of the pager start from: a database with a txn, or with a committed tree and a txn on it.
+ * What most tests of the pager start from: a database with a txn, or with a committed tree and a
+ * txn on it.
  */
 #ifndef TEST_PAGER_START_H
 #define TEST_PAGER_START_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/pager/view, map: from a reference to verified bytes, every kind of damage, and the reservation.
+ * lib/pager/view, map: from a reference to verified bytes, every kind of damage, and the
+ * reservation.
  */
 #include "test_pager_db.h"
 

@@ -74,7 +74,8 @@ static unsigned split(enum kvi_page_type type, unsigned pages_min, enum kvi_plan
     return pages;
 }
 
-/* ---- One case at a time -------------------------------------------------------------------------- */
+/* ---- One case at a time
+ * -------------------------------------------------------------------------- */
 
 START_TEST(what_fits_one_page_stays_on_one)
 {
@@ -210,7 +211,8 @@ START_TEST(separator_that_breaks_a_full_branchs_prefix_fits_two_pages)
 }
 END_TEST
 
-/* ---- Random mixes -------------------------------------------------------------------------------- */
+/* ---- Random mixes
+ * -------------------------------------------------------------------------------- */
 
 static int compare_items(const void *a, const void *b)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several processes at work on one database, and kill -9 at any moment: what had been committed stays, nothing is
- * there in part, survivors go on at once, and what the dead one held is free.
+ * Several processes at work on one database, and kill -9 at any moment: what had been committed
+ * stays, nothing is there in part, survivors go on at once, and what the dead one held is free.
  *
- * Writers do ledger steps (ledger.h) and tell each number after its commit returned; so the content of the file
- * can be compared with what was told. The moments are random in time; seeds give who is killed and after how long.
+ * Writers do ledger steps (ledger.h) and tell each number after its commit returned; so the content
+ * of the file can be compared with what was told. The moments are random in time; seeds give who is
+ * killed and after how long.
  */
 #include "harness.h"
 
@@ -206,8 +207,8 @@ static void crew_init(struct crew *crew, const char *path, enum kv_durability du
     rng_seed(&crew->rng, "crew", seed);
 }
 
-/* All that was told is there, nothing is there in part, the file is sound; each one who was killed may have
- * committed one step and not told it. */
+/* All that was told is there, nothing is there in part, the file is sound; each one who was killed
+ * may have committed one step and not told it. */
 static void crew_compare(const struct crew *crew, struct kv_env *env)
 {
     struct kv_env_info info;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Data file or lock file deleted, replaced, copied over or cut while processes use them: an error with a text, or
- * all goes on; never a second writer beside a living one, and never a change to somebody else's file.
+ * Data file or lock file deleted, replaced, copied over or cut while processes use them: an error
+ * with a text, or all goes on; never a second writer beside a living one, and never a change to
+ * somebody else's file.
  *
- * The user inside is a process of its own, since it may be hit by what a test does to its files; it answers
- * what it was asked to do with the result. The test is the one outside: it meddles, and tries to get in.
+ * The user inside is a process of its own, since it may be hit by what a test does to its files; it
+ * answers what it was asked to do with the result. The test is the one outside: it meddles, and
+ * tries to get in.
  */
 #include "harness.h"
 
@@ -266,7 +268,8 @@ START_TEST(data_file_replaced_by_its_own_copy_has_one_writer)
 }
 END_TEST
 
-/* The same inode with another database's bytes: what the one inside still writes is its own fault no more. */
+/* The same inode with another database's bytes: what the one inside still writes is its own fault
+ * no more. */
 START_TEST(database_copied_over_the_file_is_told_and_not_written)
 {
     const char *other = tmp_path("other.db");
@@ -342,7 +345,8 @@ START_TEST(renamed_data_file_is_no_way_to_a_second_writer)
 }
 END_TEST
 
-/* Writers look at the file's length before they build on it; what others cut off is told, not invented. */
+/* Writers look at the file's length before they build on it; what others cut off is told, not
+ * invented. */
 START_TEST(data_file_that_was_cut_is_damage_and_no_crash_of_newcomers)
 {
     uint64_t size = file_size(data_path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork: a child can use none of its parent's handles and harm none of what its parent holds, may open the same
- * database for itself, and keeps nothing alive when the parent has gone.
+ * fork: a child can use none of its parent's handles and harm none of what its parent holds, may
+ * open the same database for itself, and keeps nothing alive when the parent has gone.
  */
 #include "harness.h"
 
@@ -316,8 +316,8 @@ static int sleep_on(struct worker *self)
     return 0;
 }
 
-/* Holds the writer lock and a snapshot, and has a child of fork and one that runs another program; tells the pids
- * of both. */
+/* Holds the writer lock and a snapshot, and has a child of fork and one that runs another program;
+ * tells the pids of both. */
 static int be_a_parent(struct worker *self)
 {
     struct handles *h = self->context;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Death at every system call: a process is killed just before its n-th call, for every n, and others find all that
- * it had told. What test_processes.c meets by chance stands here one by one, the deaths of those who clean up
- * after the dead included.
+ * Death at every system call: a process is killed just before its n-th call, for every n, and
+ * others find all that it had told. What test_processes.c meets by chance stands here one by one,
+ * the deaths of those who clean up after the dead included.
  *
  * The machine lives on, so nothing that was committed may be lost, in whatever mode.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes in other pid and mount namespaces, as in containers that share a file: who lives is known, who died is
- * noticed, whatever their pids and paths are. Skipped with a word where namespaces may not be made.
+ * Processes in other pid and mount namespaces, as in containers that share a file: who lives is
+ * known, who died is noticed, whatever their pids and paths are. Skipped with a word where
+ * namespaces may not be made.
  *
- * A worker makes the namespace and forks the one who works in it, as its pid 1, and tells that one's pid as the
- * test sees it.
+ * A worker makes the namespace and forks the one who works in it, as its pid 1, and tells that
+ * one's pid as the test sees it.
  */
 #include "harness.h"
 

@@ -483,8 +483,8 @@ START_TEST(release_of_a_slot_that_was_taken_away_harms_nobody)
 }
 END_TEST
 
-/* Processes that claim, pin and are killed at random, while a writer looks that what is pinned by the living
- * is told. */
+/* Processes that claim, pin and are killed at random, while a writer looks that what is pinned by
+ * the living is told. */
 static int read_for_ever(const void *data)
 {
     struct user u;

@@ -55,7 +55,8 @@ static void expect_bytes(uint64_t offset, char byte, size_t size)
     }
 }
 
-/* ---- States ---------------------------------------------------------------------------------------- */
+/* ---- States
+ * ---------------------------------------------------------------------------------------- */
 
 START_TEST(what_was_flushed_is_there_and_the_rest_is_a_choice)
 {
@@ -300,7 +301,8 @@ START_TEST(random_choices_lose_tear_and_keep)
 }
 END_TEST
 
-/* ---- Names and marks --------------------------------------------------------------------------------- */
+/* ---- Names and marks
+ * --------------------------------------------------------------------------------- */
 
 START_TEST(a_name_is_durable_once_its_folder_was_flushed)
 {
@@ -363,7 +365,8 @@ START_TEST(marks_tell_how_far_the_run_had_come)
 }
 END_TEST
 
-/* ---- Faults -------------------------------------------------------------------------------------------- */
+/* ---- Faults
+ * -------------------------------------------------------------------------------------------- */
 
 START_TEST(just_the_nth_call_of_the_kind_fails)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making databases, telling what a file is, and choosing between two meta slots. The walk has a suite of its
- * own (test_recover_walk), what happens while processes live is in test_durable.
+ * Making databases, telling what a file is, and choosing between two meta slots. The walk has a
+ * suite of its own (test_recover_walk), what happens while processes live is in test_durable.
  */
 #include "recover_db.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk and make_true: after a crash the newest snapshot is taken if it is whole, page by page, and the one
- * before it if not. Compiled with ordinary limits and with small ones, where the space map has index pages.
+ * The walk and make_true: after a crash the newest snapshot is taken if it is whole, page by page,
+ * and the one before it if not. Compiled with ordinary limits and with small ones, where the space
+ * map has index pages.
  *
- * `before` is the file with a clean base snapshot, `after` the same with one commit on top, whose meta is
- * unsealed over that base, as a crash right after its flush leaves it.
+ * `before` is the file with a clean base snapshot, `after` the same with one commit on top, whose
+ * meta is unsealed over that base, as a crash right after its flush leaves it.
  */
 #include "recover_db.h"
 
@@ -508,7 +509,8 @@ START_TEST(after_a_rollback_the_loser_cannot_come_back)
 }
 END_TEST
 
-/* The page cache may hold what the disk lost: each new page is written again before anything else counts. */
+/* The page cache may hold what the disk lost: each new page is written again before anything else
+ * counts. */
 START_TEST(every_new_page_is_written_again_and_flushed_first)
 {
     struct db_image copy = db_copy(&after);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A file that outgrew one env's reservation: that env maps anew when no txn is open in it, and says so otherwise. */
+/* A file that outgrew one env's reservation: that env maps anew when no txn is open in it, and says
+ * so otherwise. */
 #include <string.h>
 
 #include "harness.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock file with shrunken limits: two process slots and two reader slots in a chunk, short waits. Growth,
- * which is rare otherwise, happens all the time here.
+ * The lock file with shrunken limits: two process slots and two reader slots in a chunk, short
+ * waits. Growth, which is rare otherwise, happens all the time here.
  */
 #include "lockfile_help.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/space without memory: every allocation of a write txn fails once, the result says so, and the space can be
- * closed. Nothing may leak, which the address sanitizer sees.
+ * lib/space without memory: every allocation of a write txn fails once, the result says so, and the
+ * space can be closed. Nothing may leak, which the address sanitizer sees.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/space with regions of 256 pages, four inline entries and three entries an index page: random txns and
- * random readers against the model, over up to three levels of index pages.
+ * lib/space with regions of 256 pages, four inline entries and three entries an index page: random
+ * txns and random readers against the model, over up to three levels of index pages.
  */
 #include "harness.h"
 
@@ -207,7 +207,8 @@ static void fill_to(struct model *m, uint64_t runs, uint64_t most)
         model_alloc(m, 1);
 }
 
-/* Fills regions to the last page, or frees nearly all of one, so that bitmaps stand in others' regions. */
+/* Fills regions to the last page, or frees nearly all of one, so that bitmaps stand in others'
+ * regions. */
 static void extreme_change(struct model *m, struct rng *rng, uint64_t runs)
 {
     uint64_t region = rng_below(rng, m->newest->snap.page_end / m->g.region_pages + 1);

@@ -58,7 +58,8 @@ static struct kvi_snap sample_snap(void)
     return snap;
 }
 
-/* ---- Table records ----------------------------------------------------------------------------- */
+/* ---- Table records -----------------------------------------------------------------------------
+ */
 
 static const char *decode_of(const struct kvi_table_record *record)
 {
@@ -161,7 +162,8 @@ START_TEST(table_record_with_bytes_that_must_be_zero_is_refused)
 }
 END_TEST
 
-/* ---- Space map --------------------------------------------------------------------------------- */
+/* ---- Space map ---------------------------------------------------------------------------------
+ */
 
 START_TEST(map_entry_comes_back_and_its_counts_saturate)
 {
@@ -214,7 +216,8 @@ START_TEST(span_is_a_power_of_the_fan_out_and_saturates)
 }
 END_TEST
 
-/* ---- Snapshot pages ---------------------------------------------------------------------------- */
+/* ---- Snapshot pages ----------------------------------------------------------------------------
+ */
 
 static const char *decode_snap(const struct kvi_snap *snap)
 {

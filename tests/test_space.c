@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib/space at its real size: bitmaps, the first map, reuse, runs, shrinking, and what a commit may cost. The
- * random series against the model are in test_small_space.c.
+ * lib/space at its real size: bitmaps, the first map, reuse, runs, shrinking, and what a commit may
+ * cost. The random series against the model are in test_small_space.c.
  */
 #include "harness.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many threads on one env, and two envs of one file in one process. For ThreadSanitizer as much as for the checks.
+ * Many threads on one env, and two envs of one file in one process. For ThreadSanitizer as much as
+ * for the checks.
  *
- * Threads hand their results back; Check's macros are for the main thread alone. Most work is ledger steps
- * (ledger.h), so that the count of commits that returned can be compared with the content.
+ * Threads hand their results back; Check's macros are for the main thread alone. Most work is
+ * ledger steps (ledger.h), so that the count of commits that returned can be compared with the
+ * content.
  */
 #include "harness.h"
 
@@ -102,7 +104,8 @@ static void thread_start(thread_work *work, struct kv_env *its_env, uint64_t cou
     ck_assert_int_eq(pthread_create(&threads[i].id, NULL, run_thread, &starts[i]), 0);
 }
 
-/* Waits for the first `count` of those that run and looks at their results; how many commits they made. */
+/* Waits for the first `count` of those that run and looks at their results; how many commits they
+ * made. */
 static uint64_t threads_join(void)
 {
     uint64_t commits = 0;
@@ -588,7 +591,8 @@ START_TEST(envs_that_come_and_go_in_threads_share_one_ledger)
 }
 END_TEST
 
-/* Another process that tells, when asked, whether it could begin to write, and how many readers it saw. */
+/* Another process that tells, when asked, whether it could begin to write, and how many readers it
+ * saw. */
 static int look_from_outside(struct worker *self)
 {
     struct kv_env_info info;
@@ -619,7 +623,8 @@ static uint64_t ask_outside(struct worker *outside)
     return answer;
 }
 
-/* What fcntl's old locks would lose: all locks of a process on a file end when it closes any descriptor of it. */
+/* What fcntl's old locks would lose: all locks of a process on a file end when it closes any
+ * descriptor of it. */
 START_TEST(closing_one_env_takes_no_lock_from_the_other)
 {
     struct kv_options options = lazy_options();

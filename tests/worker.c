@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the pipes of worker processes and their end; see worker.h. Each number is one write of 8 bytes, so
- * that a killed worker has told a number wholly or not at all.
+ * Owns the pipes of worker processes and their end; see worker.h. Each number is one write of 8
+ * bytes, so that a killed worker has told a number wholly or not at all.
  */
 #include "worker.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the api layer share: argument checks and the way between kv.h's and the tree's types.
+ * What the files of the api layer share: argument checks and the way between kv.h's and the tree's
+ * types.
  *
  * This layer checks arguments, clears outputs, and forwards; it decides nothing else. Any thread.
  */
@@ -32,7 +33,8 @@ KVI_MUST_CHECK int kvi_api_table(struct kv_txn *txn, kv_table handle, bool chang
 /* A record's value as the API shows it: a named table's is empty. Never a NULL pointer. */
 struct kv_val kvi_api_shown(const struct kvi_tree_value *value);
 
-/* What a put gives back through `value`: the present value (KV_EEXIST), or the space to fill (KV_RESERVE). */
+/* What a put gives back through `value`: the present value (KV_EEXIST), or the space to fill
+ * (KV_RESERVE). */
 void kvi_api_put_shown(const struct kvi_tree_put *put, uint32_t flags, int rc,
                        struct kv_val *value);
 

@@ -69,7 +69,8 @@ int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key)
     return kvi_txn_changed(txn, kvi_tree_delete(&entry->tree, wanted, KVI_CELL_VALUE));
 }
 
-/* Copies the value under `key` into the txn's scratch memory; *old_out stays NULL when there is none. */
+/* Copies the value under `key` into the txn's scratch memory; *old_out stays NULL when there is
+ * none. */
 static int replace_keep(struct kv_txn *txn, struct kvi_txn_table *entry, struct kvi_key key,
                         struct kv_val *old_out)
 {

@@ -2,8 +2,8 @@
 /*
  * Owns the choice between the two builds of XXH3-64 and the one for any machine.
  *
- * The pointer starts at `choose`, which replaces it on the first call. Two threads that call first at
- * once both store the same value, so relaxed order is enough: what the pointer leads to is code.
+ * The pointer starts at `choose`, which replaces it on the first call. Two threads that call first
+ * at once both store the same value, so relaxed order is enough: what the pointer leads to is code.
  */
 #include "base/checksum.h"
 

@@ -14,12 +14,12 @@
 /* XXH3-64, seed 0, of `size_bytes` bytes at `data`. */
 uint64_t kvi_checksum(const void *data, size_t size_bytes);
 
-/* The same over `a` followed by `b`, for bytes that do not stand together. Meant for large ones: it is
- * slower than kvi_checksum where all fit a page. */
+/* The same over `a` followed by `b`, for bytes that do not stand together. Meant for large ones: it
+ * is slower than kvi_checksum where all fit a page. */
 uint64_t kvi_checksum2(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
 
-/* The builds for AVX2, NULL where the compiler made none. Only for checksum.c and its test: calling one
- * on a machine without AVX2 is an illegal instruction. */
+/* The builds for AVX2, NULL where the compiler made none. Only for checksum.c and its test: calling
+ * one on a machine without AVX2 is an illegal instruction. */
 typedef uint64_t kvi_checksum_fn(const void *data, size_t size_bytes);
 typedef uint64_t kvi_checksum2_fn(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
 extern kvi_checksum_fn *const kvi_checksum_avx2;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns XXH3-64 compiled for AVX2. The Makefile gives this one file -mavx2 on x86-64; compiled without
- * it, the pointer is NULL and the build for any machine is used. Everything that xxhash.h brings is
- * static here, so that no AVX2 code is linked into anything else.
+ * Owns XXH3-64 compiled for AVX2. The Makefile gives this one file -mavx2 on x86-64; compiled
+ * without it, the pointer is NULL and the build for any machine is used. Everything that xxhash.h
+ * brings is static here, so that no AVX2 code is linked into anything else.
  */
 #include "base/checksum.h"
 

@@ -2,9 +2,10 @@
 /*
  * Owns the last error's text of each thread and the fixed texts of all results.
  *
- * The storage is thread-local and of fixed size: recording an error allocates nothing, takes no lock
- * and cannot fail; what does not fit is cut at the end. Of a long path the tail is kept, since that is
- * the part that tells files apart. errno is never changed here, so that a caller may look at it after.
+ * The storage is thread-local and of fixed size: recording an error allocates nothing, takes no
+ * lock and cannot fail; what does not fit is cut at the end. Of a long path the tail is kept, since
+ * that is the part that tells files apart. errno is never changed here, so that a caller may look
+ * at it after.
  */
 #include "base/error.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every limit of the library, each with its reason. A build with -DKVI_SMALL_LIMITS shrinks those that
- * guard rare paths, so that the unit and crash tests walk them all the time.
+ * Every limit of the library, each with its reason. A build with -DKVI_SMALL_LIMITS shrinks those
+ * that guard rare paths, so that the unit and crash tests walk them all the time.
  */
 #ifndef KVI_BASE_LIMITS_H
 #define KVI_BASE_LIMITS_H

@@ -2,8 +2,8 @@
 /*
  * Owns the geometry that follows from the page size, the page header and its checksum.
  *
- * The static asserts hold the constants of layout.h against the tables of docs/FORMAT.md. Refuses page
- * sizes outside of 4 to 64 KiB and run sizes that no run can have. Owns no state; any thread.
+ * The static asserts hold the constants of layout.h against the tables of docs/FORMAT.md. Refuses
+ * page sizes outside of 4 to 64 KiB and run sizes that no run can have. Owns no state; any thread.
  */
 #include "format/layout.h"
 

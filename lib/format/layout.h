@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Offsets, sizes and constants of the file, as in docs/FORMAT.md, and the geometry that follows from the
- * page size. Everything that is read from or written to a page goes through these names.
+ * Offsets, sizes and constants of the file, as in docs/FORMAT.md, and the geometry that follows
+ * from the page size. Everything that is read from or written to a page goes through these names.
  *
  * Owns no state; any thread may use it.
  */
@@ -41,8 +41,9 @@ enum kvi_header_layout {
 #define KVI_PGNO_MAX (((uint64_t)1 << 48) - 1)
 #define KVI_META_SLOT_1_OFFSET 65536u
 #define KVI_META_BYTES 512u
-#define KVI_SLOT_BYTES 6u         /* of a tree page: a head and an offset */
-#define KVI_KEY_RESERVE_BYTES 52u /* of half a page: what a cell needs beside its key, and spare */
+#define KVI_SLOT_BYTES 6u /* of a tree page: a head and an offset */
+/* Of half a page: what a cell needs beside its key, and spare. */
+#define KVI_KEY_RESERVE_BYTES 52u
 
 /* What follows from the page size; derived once at open, read-only after. */
 struct kvi_geometry {
@@ -132,7 +133,8 @@ void kvi_header_init(uint8_t *page, enum kvi_page_type type, unsigned level, uin
  * page computed from its run size. 0 if that size is impossible. */
 uint64_t kvi_page_covered(const struct kvi_geometry *g, const uint8_t *page);
 
-/* Computes and stores the checksum over the page (or run, contiguous at `page`); returns its tag. */
+/* Computes and stores the checksum over the page (or run, contiguous at `page`); returns its tag.
+ */
 uint32_t kvi_page_seal(const struct kvi_geometry *g, uint8_t *page);
 
 /* Whether the stored checksum is right; `page` must be readable for kvi_page_covered bytes. */

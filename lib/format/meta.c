@@ -65,8 +65,8 @@ static bool all_zero(const uint8_t *p, size_t size_bytes)
     return any == 0;
 }
 
-/* Whether the fields could have been written: a snapshot page that exists, no base after itself. Base 0 is
- * recovery's. */
+/* Whether the fields could have been written: a snapshot page that exists, no base after itself.
+ * Base 0 is recovery's. */
 static bool fields_plausible(const struct kvi_meta *meta)
 {
     struct kvi_geometry g;

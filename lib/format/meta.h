@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A meta slot: which snapshot, over which base, in which file (FORMAT section 9). 512 bytes, within one
- * sector; the checksum tells any torn byte.
+ * A meta slot: which snapshot, over which base, in which file (FORMAT section 9). 512 bytes, within
+ * one sector; the checksum tells any torn byte.
  *
  * Pure encoding and decoding; any thread.
  */
@@ -24,9 +24,8 @@ struct kvi_meta {
     uint8_t file_id[16];
     uint64_t txnid;      /* of the snapshot */
     struct kvi_ref snap; /* its snapshot page */
-    uint64_t
-        base; /* txnid of the durable snapshot in the other slot; == txnid: sealed; 0: sealed by
-                          * a recovery */
+    uint64_t base; /* txnid of the durable snapshot in the other slot; == txnid: sealed; 0: sealed
+                    * by a recovery */
     uint64_t page_end; /* of the snapshot */
     uint64_t checksum; /* as stored; set by encode and decode */
 };
@@ -41,8 +40,8 @@ enum kvi_meta_state {
 /* Writes all 512 bytes and sets meta->checksum. */
 void kvi_meta_encode(struct kvi_meta *meta, uint8_t slot[KVI_META_BYTES]);
 
-/* Reads a slot; meta_out is set only for KVI_META_OK. Checks checksum, version, features, page size,
- * zero bytes, pgno and page_end for plausibility. */
+/* Reads a slot; meta_out is set only for KVI_META_OK. Checks checksum, version, features, page
+ * size, zero bytes, pgno and page_end for plausibility. */
 enum kvi_meta_state kvi_meta_decode(const uint8_t slot[KVI_META_BYTES], struct kvi_meta *meta_out);
 
 static inline bool kvi_meta_sealed(const struct kvi_meta *meta)

@@ -6,14 +6,15 @@
  *     | header | prefix | heads u32 x n | offs u16 x n| free       | cells           |
  *     +--------+--------+---------------+-------------+------------+-----------------+
  *
- * A search compares the key with the page's prefix, then is a branch-free binary search over the heads,
- * and looks at cells only on a tie. Readers call it on bytes of the file, so every offset and length
- * is checked before use, whatever the checksum said: a result of -1 or false means damage, which the
- * caller reports with the page's number. Edits are done on a writer's private image, which this module
- * itself has laid out; they too refuse rather than overrun when it came damaged from the file.
+ * A search compares the key with the page's prefix, then is a branch-free binary search over the
+ * heads, and looks at cells only on a tie. Readers call it on bytes of the file, so every offset
+ * and length is checked before use, whatever the checksum said: a result of -1 or false means
+ * damage, which the caller reports with the page's number. Edits are done on a writer's private
+ * image, which this module itself has laid out; they too refuse rather than overrun when it came
+ * damaged from the file.
  *
- * Edits in place serve the common case. Whatever needs more (split, merge, lend) gathers the cells of
- * the pages concerned into items, decides, and emits whole pages.
+ * Edits in place serve the common case. Whatever needs more (split, merge, lend) gathers the cells
+ * of the pages concerned into items, decides, and emits whole pages.
  *
  * Pure functions over page bytes; no state; any thread.
  */
@@ -66,8 +67,8 @@ struct kvi_branch_cell {
     uint32_t suffix_bytes;
 };
 
-/* One cell taken out of its page, key whole. `key` of branch items of slot 0 is empty. Pointers lead into
- * the page it was gathered from or into the gather's scratch. */
+/* One cell taken out of its page, key whole. `key` of branch items of slot 0 is empty. Pointers
+ * lead into the page it was gathered from or into the gather's scratch. */
 struct kvi_item {
     const uint8_t *key;
     uint32_t key_bytes;
@@ -82,8 +83,8 @@ int kvi_key_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b
 
 /* ---- Reading ---- */
 
-/* Whether header, prefix, heads and offsets lie inside the page before the cell area, and a branch has a
- * slot: the check to make before any other function below. Constant time. */
+/* Whether header, prefix, heads and offsets lie inside the page before the cell area, and a branch
+ * has a slot: the check to make before any other function below. Constant time. */
 bool kvi_node_frame_ok(const struct kvi_geometry *g, const uint8_t *page);
 
 /* Branch: the slot of the child under which `key` belongs; -1: damage. */
@@ -104,8 +105,9 @@ bool kvi_overflow_ref_load(const struct kvi_leaf_cell *cell, struct kvi_overflow
 void kvi_overflow_ref_store(uint8_t payload[KVI_OVERFLOW_REF_BYTES],
                             const struct kvi_overflow_ref *ref);
 
-/* Everything about one page: frame, heads against keys, prefix, strict order, cells inside the area, not
- * overlapping, no gap, kinds and sizes. NULL, or what is wrong. For check, recovery of trust, tests. */
+/* Everything about one page: frame, heads against keys, prefix, strict order, cells inside the
+ * area, not overlapping, no gap, kinds and sizes. NULL, or what is wrong. For check, recovery of
+ * trust, tests. */
 const char *kvi_node_check(const struct kvi_geometry *g, const uint8_t *page);
 
 /* ---- Sizes ---- */
@@ -123,14 +125,16 @@ uint32_t kvi_node_free_bytes(const struct kvi_geometry *g, const uint8_t *page);
 void kvi_node_init(const struct kvi_geometry *g, uint8_t *page, enum kvi_page_type type,
                    unsigned level, uint64_t pgno, uint64_t txnid);
 
-/* Inserts at `slot` a cell with this key and room for payload_bytes; returns where the payload goes, or
- * NULL, nothing changed, if it does not fit as the page stands (also when the shared prefix would shrink
- * and the heads be rewritten: that is done here). key must not point into `page`. */
+/* Inserts at `slot` a cell with this key and room for payload_bytes; returns where the payload
+ * goes, or NULL, nothing changed, if it does not fit as the page stands (also when the shared
+ * prefix would shrink and the heads be rewritten: that is done here). key must not point into
+ * `page`. */
 uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
                          struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes);
 
-/* Gives the cell another kind and payload size, key kept; returns where the payload goes (old content lost
- * unless kind and size are unchanged), or NULL, nothing changed, if it does not fit. */
+/* Gives the cell another kind and payload size, key kept; returns where the payload goes (old
+ * content lost unless kind and size are unchanged), or NULL, nothing changed, if it does not fit.
+ */
 uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
                          enum kvi_cell_kind kind, uint32_t payload_bytes);
 
@@ -141,17 +145,17 @@ bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slo
 /* Sets the child reference of a slot; the page must have passed kvi_branch_cell_at for it. */
 void kvi_branch_set_ref(uint8_t *page, const struct kvi_branch_cell *cell, struct kvi_ref ref);
 
-/* Removes a slot and its cell, closing the gap. Branch: removing slot 0 makes the next slot the one without
- * separator. false: damage. */
+/* Removes a slot and its cell, closing the gap. Branch: removing slot 0 makes the next slot the one
+ * without separator. false: damage. */
 bool kvi_node_remove(const struct kvi_geometry *g, uint8_t *page, unsigned slot);
 
 /* ---- Gather and emit ---- */
 
 /* Appends the page's cells to items[*count ..] (capacity checked by the caller through
  * kvi_header_count). Separators are assembled in `scratch`, which must have room for
- * kvi_gather_scratch_bytes(page); leaf pages need none. A branch's slot 0 gets `first_separator`, the
- * key under which its parent knows it (size 0 for the leftmost). Returns the scratch bytes used, or -1:
- * damage. */
+ * kvi_gather_scratch_bytes(page); leaf pages need none. A branch's slot 0 gets `first_separator`,
+ * the key under which its parent knows it (size 0 for the leftmost). Returns the scratch bytes
+ * used, or -1: damage. */
 size_t kvi_gather_scratch_bytes(const struct kvi_geometry *g, const uint8_t *page);
 ptrdiff_t kvi_node_gather(const struct kvi_geometry *g, const uint8_t *page,
                           struct kvi_key first_separator, struct kvi_item *items, unsigned *count,
@@ -161,13 +165,14 @@ ptrdiff_t kvi_node_gather(const struct kvi_geometry *g, const uint8_t *page,
 uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type,
                          const struct kvi_item *items, unsigned from, unsigned end);
 
-/* Lays items[from .. end) out as the whole content of `page` (identity in the header kept; type and level
- * as they stand there). The items must not point into `page`. false, page content undefined, if they do
- * not fit. A branch drops the separator of its first item. */
+/* Lays items[from .. end) out as the whole content of `page` (identity in the header kept; type and
+ * level as they stand there). The items must not point into `page`. false, page content undefined,
+ * if they do not fit. A branch drops the separator of its first item. */
 bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi_item *items,
                    unsigned from, unsigned end);
 
-/* The shortest separator s with left < s <= right, as a prefix of `right`: its length. left < right. */
+/* The shortest separator s with left < s <= right, as a prefix of `right`: its length. left <
+ * right. */
 size_t kvi_separator_bytes(struct kvi_key left, struct kvi_key right);
 
 #endif

@@ -2,15 +2,16 @@
 /*
  * Owns the changes that are made to one branch or leaf page in place: insert, resize, remove.
  *
- * The cell area stays dense: a cell is added below the lowest one, and taking bytes out of the middle
- * moves everything below up, so that the free bytes are always in one piece between offsets and cells.
+ * The cell area stays dense: a cell is added below the lowest one, and taking bytes out of the
+ * middle moves everything below up, so that the free bytes are always in one piece between offsets
+ * and cells.
  *
- * The prefix may become shorter by an insert and is chosen anew when a second key comes; a leaf then
- * gets new heads, a branch (whose cells lack the prefix) is written anew from a copy on the stack. Both
- * happen a few times in a page's life.
+ * The prefix may become shorter by an insert and is chosen anew when a second key comes; a leaf
+ * then gets new heads, a branch (whose cells lack the prefix) is written anew from a copy on the
+ * stack. Both happen a few times in a page's life.
  *
- * A page that came damaged from the file is refused or spoilt, never overrun: each offset is checked
- * before a byte moves. One thread: the writer's.
+ * A page that came damaged from the file is refused or spoilt, never overrun: each offset is
+ * checked before a byte moves. One thread: the writer's.
  */
 #include "format/node.h"
 
@@ -113,7 +114,8 @@ static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *
     return true;
 }
 
-/* The prefix that a leaf would have with this key in it, or more bytes than any prefix has: damage. */
+/* The prefix that a leaf would have with this key in it, or more bytes than any prefix has: damage.
+ */
 static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, const uint8_t *page,
                                               const struct kvi_node_frame *f, struct kvi_key key,
                                               uint32_t cell_bytes)
@@ -184,8 +186,8 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
     return page + off + KVI_LEAF_CELL_HEAD + key_bytes;
 }
 
-/* Moves all that stands below `end` in the cell area by `by` bytes (up, or down if negative), cells that
- * begin at or below `last` with it. */
+/* Moves all that stands below `end` in the cell area by `by` bytes (up, or down if negative), cells
+ * that begin at or below `last` with it. */
 static void shift_cells(const struct kvi_geometry *g, uint8_t *page, const struct kvi_node_frame *f,
                         uint32_t end, uint32_t last, int32_t by)
 {
@@ -258,8 +260,8 @@ static uint32_t branch_cells_bytes(const struct kvi_geometry *g, const uint8_t *
     return sum;
 }
 
-/* Writes the cell of `slot` at `off` with a prefix of prefix_bytes taken out, from the old page. Returns
- * its size. */
+/* Writes the cell of `slot` at `off` with a prefix of prefix_bytes taken out, from the old page.
+ * Returns its size. */
 static uint32_t branch_copy_cell(const uint8_t *old, const struct kvi_node_frame *f,
                                  const struct kvi_branch_cell *cell, uint32_t prefix_bytes,
                                  uint8_t *out)
@@ -281,8 +283,8 @@ static uint32_t branch_copy_cell(const uint8_t *old, const struct kvi_node_frame
     return KVI_BRANCH_CELL_HEAD + front + suffix_bytes;
 }
 
-/* Writes the whole page anew with the first prefix_bytes of `key`, which all separators share, taken out,
- * if it then has `room_bytes` to spare. false, nothing changed: no room, or damage. */
+/* Writes the whole page anew with the first prefix_bytes of `key`, which all separators share,
+ * taken out, if it then has `room_bytes` to spare. false, nothing changed: no room, or damage. */
 static KVI_NOINLINE bool branch_set_prefix(const struct kvi_geometry *g, uint8_t *page,
                                            const uint8_t *key, uint32_t prefix_bytes,
                                            uint32_t room_bytes)

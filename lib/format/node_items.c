@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns gather and emit: the cells of a page as a plain array, and a page laid out from such an array.
- * Whatever changes more than one cell (split, merge, lend, rebuild) goes through here; the only branch
- * on the page's kind is where cells are written.
+ * Owns gather and emit: the cells of a page as a plain array, and a page laid out from such an
+ * array. Whatever changes more than one cell (split, merge, lend, rebuild) goes through here; the
+ * only branch on the page's kind is where cells are written.
  *
- * Emit takes out of the keys the longest prefix that the first and the last share (all between share it
- * too), lays the cells out in key order, lowest first, and zeroes the gap, so that no old memory reaches
- * the file. kvi_items_bytes counts what emit needs, to the byte. Any thread.
+ * Emit takes out of the keys the longest prefix that the first and the last share (all between
+ * share it too), lays the cells out in key order, lowest first, and zeroes the gap, so that no old
+ * memory reaches the file. kvi_items_bytes counts what emit needs, to the byte. Any thread.
  */
 #include "format/node.h"
 

@@ -6,7 +6,8 @@
  *     | prefix | heads u32 x n | offs u16 x n| free        | cells           |
  *
  * A frame is computed from the header without a check; kvi_node_frame_ok tells whether it is to be
- * believed, and everything here relies on that check having been made. Cells are checked one by one.
+ * believed, and everything here relies on that check having been made. Cells are checked one by
+ * one.
  */
 #ifndef KVI_FORMAT_NODE_PAGE_H
 #define KVI_FORMAT_NODE_PAGE_H
@@ -58,8 +59,8 @@ static inline struct kvi_node_frame kvi_node_frame(const struct kvi_geometry *g,
     return f;
 }
 
-/* Loads for the search loops. Little-endian loads written byte by byte are not always merged inside a loop
- * (gcc 12), and here that would cost a third of a search. */
+/* Loads for the search loops. Little-endian loads written byte by byte are not always merged inside
+ * a loop (gcc 12), and here that would cost a third of a search. */
 static inline uint32_t kvi_fast_load32(const uint8_t *p)
 {
     uint32_t v;
@@ -124,8 +125,8 @@ static inline uint32_t kvi_key_head(const uint8_t *key, size_t key_bytes, size_t
  * Order of two keys that are known to agree in their first `skip` bytes, where one that is shorter
  * counts as padded with zeros: <0, 0, >0. Such keys differ from `skip` on or in length only.
  *
- * The last step looks at the last 8 common bytes even where some were seen already: those are equal,
- * so that one load serves for any rest.
+ * The last step looks at the last 8 common bytes even where some were seen already: those are
+ * equal, so that one load serves for any rest.
  */
 static inline int kvi_tail_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b,
                                    size_t b_bytes, size_t skip)
@@ -209,10 +210,10 @@ static inline uint32_t kvi_leaf_cell_word(uint32_t key_bytes, uint32_t payload_b
     return key_bytes | payload_bytes << KVI_LEAF_SIZE_BITS | (uint32_t)kind << KVI_LEAF_KIND_SHIFT;
 }
 
-/* What a page of this type may take out of keys that share `common` bytes: the prefix that is written,
- * given the bytes that all would take without one (header and slots included) and how many keys there
- * are. A prefix that leaves no room is cut back to whole words, which cost a leaf what they take and a
- * branch nothing. */
+/* What a page of this type may take out of keys that share `common` bytes: the prefix that is
+ * written, given the bytes that all would take without one (header and slots included) and how many
+ * keys there are. A prefix that leaves no room is cut back to whole words, which cost a leaf what
+ * they take and a branch nothing. */
 static inline uint32_t kvi_prefix_choose(const struct kvi_geometry *g, enum kvi_page_type type,
                                          uint32_t common, uint32_t keys, uint64_t bytes_without)
 {

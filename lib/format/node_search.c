@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the way from a key to a slot, and from a slot to a cell, in branch and leaf pages: what every
- * read does at every level of a tree.
+ * Owns the way from a key to a slot, and from a slot to a cell, in branch and leaf pages: what
+ * every read does at every level of a tree.
  *
- * The key is compared with the page's prefix, eight bytes at a time. Then the heads are searched without
- * a branch that depends on them: the processor would guess half of those wrong, at the price of ten
- * steps each. Cells are looked at on a tie only, by binary search among those that tie.
+ * The key is compared with the page's prefix, eight bytes at a time. Then the heads are searched
+ * without a branch that depends on them: the processor would guess half of those wrong, at the
+ * price of ten steps each. Cells are looked at on a tie only, by binary search among those that
+ * tie.
  *
- * Heads, prefix and order may lie in a damaged page: then the slot found is wrong, but it is a slot of
- * the page. Offsets and sizes of cells are checked at each use. Any thread.
+ * Heads, prefix and order may lie in a damaged page: then the slot found is wrong, but it is a slot
+ * of the page. Offsets and sizes of cells are checked at each use. Any thread.
  */
 #include "format/node.h"
 
@@ -31,8 +32,8 @@ bool kvi_node_frame_ok(const struct kvi_geometry *g, const uint8_t *page)
     return kvi_node_is_leaf(page) || f.count > 0;
 }
 
-/* Where a key stands that does not begin with the page's prefix: -1 before all keys, 1 behind all; 0 if it
- * does begin with it. */
+/* Where a key stands that does not begin with the page's prefix: -1 before all keys, 1 behind all;
+ * 0 if it does begin with it. */
 static KVI_NOINLINE int prefix_side_slow(const uint8_t *prefix, uint32_t prefix_bytes,
                                          struct kvi_key key)
 {
@@ -64,7 +65,8 @@ static KVI_ALWAYS_INLINE int prefix_side(const uint8_t *page, uint32_t prefix_by
 /* `b` if `take_b`, else `a`, by a conditional move. */
 static KVI_ALWAYS_INLINE const uint8_t *choose(bool take_b, const uint8_t *a, const uint8_t *b)
 {
-#ifdef __clang__ /* makes a branch of it inside a loop, unless it can't see where the mask comes from */
+#ifdef __clang__ /* makes a branch of it inside a loop, unless it can't see where the mask comes   \
+                    from */
     uintptr_t mask = take_b;
 
     __asm__("" : "+r"(mask));
@@ -91,8 +93,8 @@ static KVI_ALWAYS_INLINE uint32_t heads_below(const uint8_t *heads, uint32_t cou
     return (uint32_t)((size_t)(base - heads) / KVI_HEAD_BYTES) + (kvi_fast_load32(base) < head);
 }
 
-/* Asks for the lines that the heads and offsets of a usual leaf fill, while the header is still on its way:
- * else the steps of the search wait for them one after the other. */
+/* Asks for the lines that the heads and offsets of a usual leaf fill, while the header is still on
+ * its way: else the steps of the search wait for them one after the other. */
 static KVI_ALWAYS_INLINE void prefetch_slots(const uint8_t *page)
 {
     __builtin_prefetch(page + 64);
@@ -115,7 +117,8 @@ static uint32_t tie_end(const struct kvi_node_frame *f, const uint8_t *page, uin
 
 /* ---- Branch ---- */
 
-/* The slots from `first` on hold separators that tie with the key: how many slots are not above it. */
+/* The slots from `first` on hold separators that tie with the key: how many slots are not above it.
+ */
 static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *page,
                                    uint32_t first, struct kvi_key key, uint32_t head)
 {

@@ -2,11 +2,12 @@
 /*
  * Owns the decision where the bounds between one to three sibling pages stand.
  *
- * For k pages, bound i may stand in [low, high]: not before low, or the pages behind it could not hold
- * the rest (found once, filling pages from the right end); not behind high, or its own page overflows
- * (found filling from the bound before it). Since a part of what fits fits as well, any choice in the
- * range leaves a next one. Within it, "even" takes the bound closest to an equal share of bytes and
- * "append" the last one. Sizes are those of kvi_items_bytes, counted along the way.
+ * For k pages, bound i may stand in [low, high]: not before low, or the pages behind it could not
+ * hold the rest (found once, filling pages from the right end); not behind high, or its own page
+ * overflows (found filling from the bound before it). Since a part of what fits fits as well, any
+ * choice in the range leaves a next one. Within it, "even" takes the bound closest to an equal
+ * share of bytes and "append" the last one. Sizes are those of kvi_items_bytes, counted along the
+ * way.
  *
  * Items of a damaged page may fit nowhere: the answer is 0 then, never a wrong plan. Any thread.
  */
@@ -30,8 +31,8 @@ static bool is_branch(const struct planner *p)
     return p->type == KVI_PAGE_BRANCH;
 }
 
-/* Whether a range takes no more than a page. `without`: bytes without a prefix; a leaf's fits if it does
- * without one. */
+/* Whether a range takes no more than a page. `without`: bytes without a prefix; a leaf's fits if it
+ * does without one. */
 static bool range_fits(const struct planner *p, uint64_t without, uint32_t common, uint32_t keys)
 {
     uint32_t prefix_bytes;
@@ -89,7 +90,8 @@ static unsigned fill_backward(const struct planner *p, unsigned end)
     return start;
 }
 
-/* The bound in [low, high] that leaves [from, bound) closest to 1/pages of all bytes from there on. */
+/* The bound in [low, high] that leaves [from, bound) closest to 1/pages of all bytes from there on.
+ */
 static unsigned even_bound(const struct planner *p, unsigned from, unsigned low, unsigned high,
                            unsigned pages)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the bytes of snapshot pages, table records and space map entries (FORMAT sections 6 to 8), and
- * the arithmetic of the space map's radix.
+ * Owns the bytes of snapshot pages, table records and space map entries (FORMAT sections 6 to 8),
+ * and the arithmetic of the space map's radix.
  *
- * Refuses, with a text, every field that a writer of this version does not write; entries of the space
- * map are checked where they are followed. Pure functions; any thread.
+ * Refuses, with a text, every field that a writer of this version does not write; entries of the
+ * space map are checked where they are followed. Pure functions; any thread.
  */
 #include "format/snap.h"
 
@@ -119,7 +119,8 @@ static void record_load(const uint8_t *bytes, struct kvi_table_record *record)
     record->item_bytes = kvi_le_load32(bytes + RECORD_ITEM_BYTES);
 }
 
-/* An empty table has no root, no depth, no records and no pages; any other has a root that exists. */
+/* An empty table has no root, no depth, no records and no pages; any other has a root that exists.
+ */
 static const char *record_check_root(const struct kvi_table_record *record, uint64_t page_end)
 {
     if (record->root.pgno == 0) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Snapshot pages, table records and space map entries (FORMAT sections 6 to 8), decoded into structs.
+ * Snapshot pages, table records and space map entries (FORMAT sections 6 to 8), decoded into
+ * structs.
  *
- * Decoding checks every field against the geometry: counts, levels, page numbers below page_end, zero
- * bytes. It returns NULL, or a fixed text that says what is wrong, for kvi_corrupt. Any thread.
+ * Decoding checks every field against the geometry: counts, levels, page numbers below page_end,
+ * zero bytes. It returns NULL, or a fixed text that says what is wrong, for kvi_corrupt. Any
+ * thread.
  */
 #ifndef KVI_FORMAT_SNAP_H
 #define KVI_FORMAT_SNAP_H

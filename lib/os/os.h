@@ -3,13 +3,13 @@
  * Every system call that the library makes, behind one table that tests replace.
  *
  * kvi_os points at the table in force: the real one, or a test's that fails the n-th call, records
- * writes and flushes, or turns the clock. It is set before any env is open and not changed while one
- * is. Each entry returns 0 or a positive errno; outputs come last and are set only on success. EINTR
- * is retried inside, short reads and writes are completed or reported: `read_at` past the end of the
- * file gives a smaller count, `write_at` and `writev_at` are all or an error.
+ * writes and flushes, or turns the clock. It is set before any env is open and not changed while
+ * one is. Each entry returns 0 or a positive errno; outputs come last and are set only on success.
+ * EINTR is retried inside, short reads and writes are completed or reported: `read_at` past the end
+ * of the file gives a smaller count, `write_at` and `writev_at` are all or an error.
  *
- * Refuses: any policy. Which file, which order, which range is decided above. Descriptors are opened
- * with O_CLOEXEC. Any thread may call any entry.
+ * Refuses: any policy. Which file, which order, which range is decided above. Descriptors are
+ * opened with O_CLOEXEC. Any thread may call any entry.
  */
 #ifndef KVI_OS_OS_H
 #define KVI_OS_OS_H

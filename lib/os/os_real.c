@@ -3,8 +3,9 @@
  * Owns the real system calls behind kvi_os: kvi_os_real is the one table outside tests.
  *
  * Each entry is one system call with the loop that it needs: EINTR is retried, short transfers are
- * gone on with. Refuses any decision: nothing is retried that failed, least of all a flush, since the
- * kernel reports a lost page once and then calls it clean. Stateless; any thread may call any entry.
+ * gone on with. Refuses any decision: nothing is retried that failed, least of all a flush, since
+ * the kernel reports a lost page once and then calls it clean. Stateless; any thread may call any
+ * entry.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

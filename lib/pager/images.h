@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dirty table: page number to private image, open addressing with linear probing, at most half full.
+ * The dirty table: page number to private image, open addressing with linear probing, at most half
+ * full.
  *
- * A lookup is one multiplication and, mostly, one cache line; it is made for every dirty page that a change
- * passes. Pages are numbered in runs, so the hash spreads them. Removal closes the gap, so that there are
- * no tombstones and a table that was filled and emptied is as fast as a new one.
+ * A lookup is one multiplication and, mostly, one cache line; it is made for every dirty page that
+ * a change passes. Pages are numbered in runs, so the hash spreads them. Removal closes the gap, so
+ * that there are no tombstones and a table that was filled and emptied is as fast as a new one.
  *
- * Owns its slots, not the images' bytes. Pointers to entries are valid until the next add or remove. One
- * thread at a time.
+ * Owns its slots, not the images' bytes. Pointers to entries are valid until the next add or
+ * remove. One thread at a time.
  */
 #ifndef KVI_PAGER_IMAGES_H
 #define KVI_PAGER_IMAGES_H
@@ -64,8 +65,8 @@ static inline struct kvi_image *kvi_images_find(const struct kvi_images *images,
     return NULL;
 }
 
-/* The first entry at or behind slot *at, in no order, *at then behind it; NULL: no more. Not across adds and
- * removes. */
+/* The first entry at or behind slot *at, in no order, *at then behind it; NULL: no more. Not across
+ * adds and removes. */
 static inline struct kvi_image *kvi_images_next(const struct kvi_images *images, size_t *at)
 {
     if (!images->slots)

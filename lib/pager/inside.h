@@ -2,9 +2,9 @@
 /*
  * The pager's inside, shared by the files of this folder and by nobody else.
  *
- * A level's own pages are those in its dirty table and, of those that it wrote early, the set `written`; both
- * together are what an abort of a nested txn hands back. Whether a page is own is never taken from its
- * header, which is file content.
+ * A level's own pages are those in its dirty table and, of those that it wrote early, the set
+ * `written`; both together are what an abort of a nested txn hands back. Whether a page is own is
+ * never taken from its header, which is file content.
  *
  *   pager.c   pages: read, touch, new, free              spill.c   what is written early, and when
  *   level.c   open, close, merge                         write.c   sorted, merged writes
@@ -65,7 +65,8 @@ KVI_MUST_CHECK int kvi_pager_take(struct kvi_pager *pager, uint64_t pages, uint6
 
 enum kvi_image_kind { KVI_IMAGE_PAGE, KVI_IMAGE_RUN, KVI_IMAGE_ZERO_RUN };
 
-/* A new image of `pages` pages: at *pgno, or on newly taken pages if that is 0. Content undefined, or zero. */
+/* A new image of `pages` pages: at *pgno, or on newly taken pages if that is 0. Content undefined,
+ * or zero. */
 KVI_MUST_CHECK int kvi_pager_make_image(struct kvi_pager *pager, enum kvi_image_kind kind,
                                         uint64_t pages, uint64_t *pgno, uint8_t **bytes_out);
 
@@ -78,8 +79,8 @@ void kvi_pager_free_bytes(struct kvi_pager *pager, uint8_t *bytes, uint64_t page
 /* The image of a page that the txn has changed, in this level or those above it; NULL: none. */
 struct kvi_image *kvi_pager_find_image(const struct kvi_pager *pager, uint64_t pgno);
 
-/* Gives pages up by this level's rule: own ones are free again, others are retired, in a nested txn when it
- * commits. */
+/* Gives pages up by this level's rule: own ones are free again, others are retired, in a nested txn
+ * when it commits. */
 KVI_MUST_CHECK int kvi_pager_give_up(struct kvi_pager *pager, uint64_t pgno, uint64_t pages);
 
 /* The same for a reference: one with tag 0 must have an image, any other must have none. */
@@ -125,7 +126,8 @@ struct kvi_write_item {
     uint64_t pages;
 };
 
-/* Writes sealed pages and runs, in file order, neighbours merged; notes their tags. `items` is reordered. */
+/* Writes sealed pages and runs, in file order, neighbours merged; notes their tags. `items` is
+ * reordered. */
 KVI_MUST_CHECK int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items,
                                          size_t count);
 

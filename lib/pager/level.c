@@ -2,9 +2,10 @@
 /*
  * Owns the levels: open, close, and a nested txn's commit into its parent.
  *
- * A merge takes all memory that it needs before it changes anything. Then the child's frees are applied by the
- * parent's rule, before its images move over, so that each is looked up in what the parent itself has. If the
- * space map refuses one of them (a damaged file), the parent is broken: part of the child's frees count.
+ * A merge takes all memory that it needs before it changes anything. Then the child's frees are
+ * applied by the parent's rule, before its images move over, so that each is looked up in what the
+ * parent itself has. If the space map refuses one of them (a damaged file), the parent is broken:
+ * part of the child's frees count.
  */
 #include <assert.h>
 #include <errno.h>
@@ -42,7 +43,8 @@ int kvi_pager_open(const struct kvi_view *view, struct kvi_space *space, struct 
     return 0;
 }
 
-/* What was handed to a nested txn is free again. Its parent is broken should the space map refuse. */
+/* What was handed to a nested txn is free again. Its parent is broken should the space map refuse.
+ */
 static void hand_back(struct kvi_pager *pager)
 {
     const struct kvi_image *image;

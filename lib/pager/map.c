@@ -2,13 +2,13 @@
 /*
  * Owns the reservation: how much address space an env's mapping takes, the mapping and its notes.
  *
- * A range is taken only if twice as much could be had, so that an env never takes the last that fits: the
- * process has other users of address space, and further envs take from what is left, half of it at most.
- * The trial is a mapping of the file too, since no other kind is free of the accounting of strict
- * overcommit; it lies past the file's end and is never touched.
+ * A range is taken only if twice as much could be had, so that an env never takes the last that
+ * fits: the process has other users of address space, and further envs take from what is left, half
+ * of it at most. The trial is a mapping of the file too, since no other kind is free of the
+ * accounting of strict overcommit; it lies past the file's end and is never touched.
  *
- * Refuses: any size below what the file needs. Neither the data nor the notes are advised MADV_DONTFORK: an
- * env that was opened without locks for reading works on in a forked child.
+ * Refuses: any size below what the file needs. Neither the data nor the notes are advised
+ * MADV_DONTFORK: an env that was opened without locks for reading works on in a forked child.
  */
 #include "pager/view.h"
 
@@ -21,8 +21,8 @@
 #include "kv.h"
 #include "os/os.h"
 
-/* ThreadSanitizer ends a process that maps outside of the ranges that it knows, and works on the shadow of
- * every mapping, so there a reservation is small. */
+/* ThreadSanitizer ends a process that maps outside of the ranges that it knows, and works on the
+ * shadow of every mapping, so there a reservation is small. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define RESERVE_START ((uint64_t)16 << 30)
@@ -34,8 +34,8 @@
 #define RESERVE_START KVI_RESERVE_DEFAULT
 #endif
 
-/* No mapping is larger than this: the user's half of a 47-bit address space, and it keeps sums of sizes from
- * overflow. */
+/* No mapping is larger than this: the user's half of a 47-bit address space, and it keeps sums of
+ * sizes from overflow. */
 #define RESERVE_MAX ((uint64_t)1 << 46)
 
 static uint64_t round_up(const struct kvi_geometry *g, uint64_t size_bytes)
@@ -43,7 +43,8 @@ static uint64_t round_up(const struct kvi_geometry *g, uint64_t size_bytes)
     return (size_bytes + g->page_size - 1) & ~(uint64_t)(g->page_size - 1);
 }
 
-/* Whether another size may still be tried: no room for this one, or the file system has no such offsets. */
+/* Whether another size may still be tried: no room for this one, or the file system has no such
+ * offsets. */
 static bool is_scarce(int rc)
 {
     return rc == ENOMEM || rc == EAGAIN || rc == EOVERFLOW || rc == EINVAL;
@@ -71,7 +72,8 @@ static int map_both(struct kvi_map *map, uint64_t size_bytes)
     return 0;
 }
 
-/* Whether a range of this size could be had. A file system that has no offsets so high does not tell. */
+/* Whether a range of this size could be had. A file system that has no offsets so high does not
+ * tell. */
 static int try_range(int fd, uint64_t size_bytes)
 {
     void *address = NULL;

@@ -8,9 +8,9 @@
  *     tag, written early by us   read back, same page number     page free again
  *     tag, any other             copied to a new page            top txn: retired; nested: pended
  *
- * Memory is taken before pages are, and pages before anything is changed, so that a failure leaves things as
- * they were. References are file content: one that contradicts the dirty table (tag 0 without an image, a
- * tag for a page that is dirty) is damage, whoever wrote it.
+ * Memory is taken before pages are, and pages before anything is changed, so that a failure leaves
+ * things as they were. References are file content: one that contradicts the dirty table (tag 0
+ * without an image, a tag for a page that is dirty) is damage, whoever wrote it.
  */
 #include "pager/pager.h"
 

@@ -2,28 +2,31 @@
 /*
  * The dirty pages of a write txn: copy on first change, retire, spill, seal, write out.
  *
- * A write txn sees a page through its reference: tag 0 means that the page is changed in this txn and its
- * image is in the dirty table (by pgno; of this txn or of a parent txn); any other tag names a page in the
- * file, read through the view. Making a page dirty gives it a new page number and sets its reference to tag
- * 0; the caller stores that reference in the parent, which is dirty already (copies go from the root down).
+ * A write txn sees a page through its reference: tag 0 means that the page is changed in this txn
+ * and its image is in the dirty table (by pgno; of this txn or of a parent txn); any other tag
+ * names a page in the file, read through the view. Making a page dirty gives it a new page number
+ * and sets its reference to tag 0; the caller stores that reference in the parent, which is dirty
+ * already (copies go from the root down).
  *
- * Dirty images live under a budget. Past it, kvi_pager_spill writes leaves (and then whole subtrees) early to
- * their still unpublished places, sets the tag in the parent, and drops the image. A page written so is
- * still this txn's own (header txnid): touching it again reads it back under the same number.
+ * Dirty images live under a budget. Past it, kvi_pager_spill writes leaves (and then whole
+ * subtrees) early to their still unpublished places, sets the tag in the parent, and drops the
+ * image. A page written so is still this txn's own (header txnid): touching it again reads it back
+ * under the same number.
  *
- * Levels. A nested txn has a pager of its own on top of its parent's. It copies a parent's dirty page to a page
- * of its own, as if it were committed. What it frees of its parents' counts only when it commits
- * (kvi_pager_merge); abort (kvi_pager_close) hands back what it was given.
+ * Levels. A nested txn has a pager of its own on top of its parent's. It copies a parent's dirty
+ * page to a page of its own, as if it were committed. What it frees of its parents' counts only
+ * when it commits (kvi_pager_merge); abort (kvi_pager_close) hands back what it was given.
  *
  * Invariants:
- *   P1  an image in the dirty table has a reference with tag 0 in exactly one place: a dirty parent, a
- *       table record of the txn, or an overflow cell of a dirty leaf;
- *   P2  nothing of the base snapshot or of any live snapshot is ever written over;
- *   P3  after kvi_pager_seal of all roots no reference with tag 0 is left, and every image is sealed;
- *   P4  a page owned by a parent txn is neither changed nor reused while a child lives.
+ *   P1  an image in the dirty table has a reference with tag 0 in exactly one place: a dirty
+ * parent, a table record of the txn, or an overflow cell of a dirty leaf; P2  nothing of the base
+ * snapshot or of any live snapshot is ever written over; P3  after kvi_pager_seal of all roots no
+ * reference with tag 0 is left, and every image is sealed; P4  a page owned by a parent txn is
+ * neither changed nor reused while a child lives.
  *
- * Knows page contents only through format/ (it walks references when it seals and spills). One thread at a
- * time. Images are owned here; pointers to them are valid until the page is freed, spilled or written out.
+ * Knows page contents only through format/ (it walks references when it seals and spills). One
+ * thread at a time. Images are owned here; pointers to them are valid until the page is freed,
+ * spilled or written out.
  */
 #ifndef KVI_PAGER_PAGER_H
 #define KVI_PAGER_PAGER_H
@@ -39,23 +42,25 @@
 
 struct kvi_pager;
 
-/* Buffers of page size kept between txns of an env, so that a txn does not go to malloc for each page.
- * Single-threaded (the writer's). */
+/* Buffers of page size kept between txns of an env, so that a txn does not go to malloc for each
+ * page. Single-threaded (the writer's). */
 struct kvi_pool;
 struct kvi_pool *kvi_pool_new(uint32_t page_size, size_t keep_max);
 void kvi_pool_free(struct kvi_pool *pool);
 
-/* A pager for a write txn (parent NULL) or a nested one. `view` is the base snapshot's with txnid set to the
- * new txn's id; copied (its page_end then follows what is allocated). Nothing passed is owned. */
+/* A pager for a write txn (parent NULL) or a nested one. `view` is the base snapshot's with txnid
+ * set to the new txn's id; copied (its page_end then follows what is allocated). Nothing passed is
+ * owned. */
 KVI_MUST_CHECK int kvi_pager_open(const struct kvi_view *view, struct kvi_space *space,
                                   struct kvi_pool *pool, uint64_t budget_bytes,
                                   struct kvi_pager *parent, struct kvi_pager **pager_out);
 
-/* Drops all images. For a nested pager also hands its pages back to the space map. NULL is allowed. */
+/* Drops all images. For a nested pager also hands its pages back to the space map. NULL is allowed.
+ */
 void kvi_pager_close(struct kvi_pager *pager);
 
-/* A nested pager's commit: its images, pages and frees become the parent's; the child is closed. On failure
- * (memory) the child is left as it was. */
+/* A nested pager's commit: its images, pages and frees become the parent's; the child is closed. On
+ * failure (memory) the child is left as it was. */
 KVI_MUST_CHECK int kvi_pager_merge(struct kvi_pager *child);
 
 const struct kvi_view *kvi_pager_view(const struct kvi_pager *pager);
@@ -69,12 +74,13 @@ KVI_MUST_CHECK int kvi_pager_page(struct kvi_pager *pager, struct kvi_ref ref,
                                   enum kvi_page_type type, unsigned level,
                                   const uint8_t **page_out);
 
-/* Makes the page changeable. *ref is updated (new pgno, tag 0) when it was not dirty yet; the caller stores
- * it in the parent. */
+/* Makes the page changeable. *ref is updated (new pgno, tag 0) when it was not dirty yet; the
+ * caller stores it in the parent. */
 KVI_MUST_CHECK int kvi_pager_touch(struct kvi_pager *pager, struct kvi_ref *ref,
                                    enum kvi_page_type type, unsigned level, uint8_t **page_out);
 
-/* A new page with an initialised header (type, level, pgno, txnid), rest of the image undefined; tag 0. */
+/* A new page with an initialised header (type, level, pgno, txnid), rest of the image undefined;
+ * tag 0. */
 KVI_MUST_CHECK int kvi_pager_new(struct kvi_pager *pager, enum kvi_page_type type, unsigned level,
                                  struct kvi_ref *ref_out, uint8_t **page_out);
 
@@ -87,9 +93,9 @@ KVI_MUST_CHECK int kvi_pager_free(struct kvi_pager *pager, struct kvi_ref ref);
 KVI_MUST_CHECK int kvi_pager_run(struct kvi_pager *pager, struct kvi_ref ref, uint64_t size_bytes,
                                  const uint8_t **data_out);
 
-/* A new run holding a copy of `value`. Large ones are written to their place at once, from the caller's
- * memory, and come back sealed; others as images (tag 0). `value` may lie in a page of the txn, but not in
- * one that it has freed: the run may be put there. */
+/* A new run holding a copy of `value`. Large ones are written to their place at once, from the
+ * caller's memory, and come back sealed; others as images (tag 0). `value` may lie in a page of the
+ * txn, but not in one that it has freed: the run may be put there. */
 KVI_MUST_CHECK int kvi_pager_put_run(struct kvi_pager *pager, const void *value,
                                      uint64_t size_bytes, struct kvi_ref *ref_out);
 
@@ -102,26 +108,28 @@ KVI_MUST_CHECK int kvi_pager_free_run(struct kvi_pager *pager, struct kvi_ref re
 
 /* ---- Budget, sealing, writing ---- */
 
-/* Whether images exceed the budget: the tree asks before a change, lets all its page pointers go, and calls
- * spill. */
+/* Whether images exceed the budget: the tree asks before a change, lets all its page pointers go,
+ * and calls spill. */
 bool kvi_pager_over_budget(const struct kvi_pager *pager);
 
-/* Writes enough images early to be well under the budget. Only pages below a dirty branch of this level are
- * written; roots stay. No pointer to any image may be held by the caller. */
+/* Writes enough images early to be well under the budget. Only pages below a dirty branch of this
+ * level are written; roots stay. No pointer to any image may be held by the caller. */
 KVI_MUST_CHECK int kvi_pager_spill(struct kvi_pager *pager);
 
-/* Seals the subtree under *root (post-order over references with tag 0), sets root->tag. For the top txn, at
- * commit, once for each changed table. A clean root is left alone. */
+/* Seals the subtree under *root (post-order over references with tag 0), sets root->tag. For the
+ * top txn, at commit, once for each changed table. A clean root is left alone. */
 KVI_MUST_CHECK int kvi_pager_seal(struct kvi_pager *pager, struct kvi_ref *root, unsigned depth);
 
-/* Writes all images (sealed, P3) and the `extra` pages (space map, snapshot page; sealed) to the file, sorted,
- * neighbours merged, notes their tags, and drops the images. Not flushed. `extra` may be NULL. After a failure
- * (ENOSPC, EIO as the kernel gave them) the images are still there, to be closed. */
+/* Writes all images (sealed, P3) and the `extra` pages (space map, snapshot page; sealed) to the
+ * file, sorted, neighbours merged, notes their tags, and drops the images. Not flushed. `extra` may
+ * be NULL. After a failure (ENOSPC, EIO as the kernel gave them) the images are still there, to be
+ * closed. */
 KVI_MUST_CHECK int kvi_pager_write(struct kvi_pager *pager, const struct kvi_space_page *extra,
                                    size_t extra_count);
 
-/* Pages in images now, and pages that spill, put_run and write have handed to the kernel so far, whatever came
- * of it, by nested txns that ended too: while it is 0, nothing in the file bears this txn's id. */
+/* Pages in images now, and pages that spill, put_run and write have handed to the kernel so far,
+ * whatever came of it, by nested txns that ended too: while it is 0, nothing in the file bears this
+ * txn's id. */
 size_t kvi_pager_dirty_count(const struct kvi_pager *pager);
 uint64_t kvi_pager_written(const struct kvi_pager *pager);
 

@@ -2,9 +2,10 @@
 /*
  * Owns buffers of page size between txns.
  *
- * A kept buffer's first bytes link it to the next. A buffer fresh from the heap is cleared, so that what a
- * page leaves unused never carries other memory of the process into the file; a kept one holds bytes of
- * older pages only. Aligned to 64 bytes and not to a page, so that headers spread over the cache's sets.
+ * A kept buffer's first bytes link it to the next. A buffer fresh from the heap is cleared, so that
+ * what a page leaves unused never carries other memory of the process into the file; a kept one
+ * holds bytes of older pages only. Aligned to 64 bytes and not to a page, so that headers spread
+ * over the cache's sets.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 /*
  * Owns the search for references with tag 0 in a page: what a seal or spill descends into.
  *
- * Branches are scanned over their offsets, looking at nothing but each cell's tag: a commit scans every dirty
- * branch, and nearly all of their references are sealed. The page may have come from the file, so each offset
- * is checked. The place of the offsets comes from format/node_page.h, so that it is known in one place.
+ * Branches are scanned over their offsets, looking at nothing but each cell's tag: a commit scans
+ * every dirty branch, and nearly all of their references are sealed. The page may have come from
+ * the file, so each offset is checked. The place of the offsets comes from format/node_page.h, so
+ * that it is known in one place.
  */
 #include "format/node.h"
 #include "format/node_page.h"

@@ -5,10 +5,11 @@
  *     |header 32|value ............................|zeros|
  *     |   page   |   page   |   page   |   page          |
  *
- * A run is never changed: the tree replaces it. A value below KVI_RUN_DIRECT_BYTES waits in an image like any
- * page; a larger one goes from the caller's memory to the file at once, without a copy, and counts as written
- * early from then on. Space that a caller fills in stays an image until the next spill or the commit, which
- * both come after the change that ends its right to write there.
+ * A run is never changed: the tree replaces it. A value below KVI_RUN_DIRECT_BYTES waits in an
+ * image like any page; a larger one goes from the caller's memory to the file at once, without a
+ * copy, and counts as written early from then on. Space that a caller fills in stays an image until
+ * the next spill or the commit, which both come after the change that ends its right to write
+ * there.
  */
 #include <assert.h>
 #include <string.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns sealing at commit: from the leaves up, each dirty page gets its checksum, and the reference in its
- * parent gets the tag, which is part of what the parent's checksum covers.
+ * Owns sealing at commit: from the leaves up, each dirty page gets its checksum, and the reference
+ * in its parent gets the tag, which is part of what the parent's checksum covers.
  *
- * Walks references with tag 0 only, so a commit costs what it changed. The recursion goes down one level at
- * a time, and the header of each page is compared with the level that is due, so its depth is bounded by
- * the tree's whatever the pages hold. Leaves are searched for runs only if the txn has any.
+ * Walks references with tag 0 only, so a commit costs what it changed. The recursion goes down one
+ * level at a time, and the header of each page is compared with the level that is due, so its depth
+ * is bounded by the tree's whatever the pages hold. Leaves are searched for runs only if the txn
+ * has any.
  */
 #include <assert.h>
 

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the budget: which images are written early, before the commit, so that a txn may be larger than memory.
+ * Owns the budget: which images are written early, before the commit, so that a txn may be larger
+ * than memory.
  *
  *          branch, dirty, stays: gets the tags
  *         /        |         \
  *      leaf      leaf       leaf (old)  --> sealed, written, image dropped
  *                             \ run     --> likewise, before the leaf
  *
- * Pages go from the lowest level up: runs of any leaf, leaves, then branches with nothing dirty below. A page
- * that no dirty page of this level refers to (a root, or the child of a page that is a parent txn's) stays. So
- * does a page that refers to a parent txn's image, since only that txn may seal it.
+ * Pages go from the lowest level up: runs of any leaf, leaves, then branches with nothing dirty
+ * below. A page that no dirty page of this level refers to (a root, or the child of a page that is
+ * a parent txn's) stays. So does a page that refers to a parent txn's image, since only that txn
+ * may seal it.
  *
- * A spill looks at every dirty page once or twice and goes down to half of the budget, so each page that it
- * writes pays for a bounded amount of looking. What cannot be written is left out of account: the next
- * spill is due half a budget above what remained (spill_above). Old images go first, where age is counted in
- * images made since the last touch, and a page that is changed all the time stays.
+ * A spill looks at every dirty page once or twice and goes down to half of the budget, so each page
+ * that it writes pays for a bounded amount of looking. What cannot be written is left out of
+ * account: the next spill is due half a budget above what remained (spill_above). Old images go
+ * first, where age is counted in images made since the last touch, and a page that is changed all
+ * the time stays.
  *
- * If anything fails on the way, references may hold tags of pages that the file lacks: the pager is broken.
+ * If anything fails on the way, references may hold tags of pages that the file lacks: the pager is
+ * broken.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the verification of a page or run in the mapping: the first visit of each version, and every visit
- * that ends in an error.
+ * Owns the verification of a page or run in the mapping: the first visit of each version, and every
+ * visit that ends in an error.
  *
- * Checks go from the outside in: nothing of the page is read before its number is known to lie in the
- * snapshot and the mapping, and nothing of a run past its first page before its size is known to. The size is
- * loaded once and used as loaded, so that a file that changes underneath leads to a wrong checksum and not
- * past the end. Notes only spare the checksum: header fields are compared on every visit.
+ * Checks go from the outside in: nothing of the page is read before its number is known to lie in
+ * the snapshot and the mapping, and nothing of a run past its first page before its size is known
+ * to. The size is loaded once and used as loaded, so that a file that changes underneath leads to a
+ * wrong checksum and not past the end. Notes only spare the checksum: header fields are compared on
+ * every visit.
  *
  * Refuses to tell a reader of a damaged page anything but KV_ECORRUPT. Any thread.
  */
@@ -24,7 +25,8 @@ static bool is_noted(const struct kvi_map *map, struct kvi_ref ref)
     return atomic_load_explicit(&map->notes[ref.pgno], memory_order_relaxed) == ref.tag;
 }
 
-/* The page's bytes, if the snapshot has `pages` pages from there on and the mapping reaches them. */
+/* The page's bytes, if the snapshot has `pages` pages from there on and the mapping reaches them.
+ */
 static int locate(const struct kvi_view *view, struct kvi_ref ref, uint64_t pages,
                   const uint8_t **page_out)
 {

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a reference to verified bytes: the read-only mapping of the data file and a snapshot's view of it.
+ * From a reference to verified bytes: the read-only mapping of the data file and a snapshot's view
+ * of it.
  *
- * `struct kvi_map` is the process's mapping: a large reserved range over the file that never moves while a
- * txn is open, and the notes: for each page number the tag under which this process has verified the page's
- * checksum, so that each page version is verified once. `struct kvi_view` adds what a snapshot allows:
- * page numbers below its page_end, txnids not above its own. The file must be at least page_end pages long
- * (whoever makes the view has seen to that; reading past the file's end is SIGBUS); a page_end beyond the
- * mapping is allowed, and following a reference there is KV_ESIZELIMIT.
+ * `struct kvi_map` is the process's mapping: a large reserved range over the file that never moves
+ * while a txn is open, and the notes: for each page number the tag under which this process has
+ * verified the page's checksum, so that each page version is verified once. `struct kvi_view` adds
+ * what a snapshot allows: page numbers below its page_end, txnids not above its own. The file must
+ * be at least page_end pages long (whoever makes the view has seen to that; reading past the file's
+ * end is SIGBUS); a page_end beyond the mapping is allowed, and following a reference there is
+ * KV_ESIZELIMIT.
  *
  *      file     |0|1|2|3| ...            |end of file
  *      mapping  |0|1|2|3| ...            |  ... reserved, readable once the file is longer ...    |
  *      notes    |-|t|t|-| ...            |- - - - - - - - - - - - - - - - - - - - - - - - - - - - |
  *
- * Following a reference costs two compares more than trusting it: the child's header must carry the tag, and
- * the note must hold it. Anything else goes to kvi_view_verify, which computes the checksum and checks
- * pgno, txnid, type and level. Type and level are compared on every visit, so that no chain of references can
- * be endless.
+ * Following a reference costs two compares more than trusting it: the child's header must carry the
+ * tag, and the note must hold it. Anything else goes to kvi_view_verify, which computes the
+ * checksum and checks pgno, txnid, type and level. Type and level are compared on every visit, so
+ * that no chain of references can be endless.
  *
- * Any number of threads may use a map and a view; notes are relaxed atomics (a lost one costs a second
- * verification). Nothing here writes to the file.
+ * Any number of threads may use a map and a view; notes are relaxed atomics (a lost one costs a
+ * second verification). Nothing here writes to the file.
  */
 #ifndef KVI_PAGER_VIEW_H
 #define KVI_PAGER_VIEW_H
@@ -41,10 +43,11 @@ struct kvi_map {
     int fd;                  /* not owned */
 };
 
-/* Reserves and maps. want_bytes 0: KVI_RESERVE_DEFAULT (more for a file that fills half of it), halved
- * until it fits twice, so that what one env takes leaves as much again to others; the least that is tried
- * is what file_bytes needs, and KVI_RESERVE_MIN. Else want_bytes, or what file_bytes needs if that is
- * more, and no other size. ENOMEM when there is no such range. *map is cleared on failure. */
+/* Reserves and maps. want_bytes 0: KVI_RESERVE_DEFAULT (more for a file that fills half of it),
+ * halved until it fits twice, so that what one env takes leaves as much again to others; the least
+ * that is tried is what file_bytes needs, and KVI_RESERVE_MIN. Else want_bytes, or what file_bytes
+ * needs if that is more, and no other size. ENOMEM when there is no such range. *map is cleared on
+ * failure. */
 KVI_MUST_CHECK int kvi_map_open(struct kvi_map *map, const struct kvi_geometry *g, int fd,
                                 const char *path, uint64_t want_bytes, uint64_t file_bytes);
 
@@ -62,7 +65,8 @@ KVI_MUST_CHECK int kvi_view_verify(const struct kvi_view *view, struct kvi_ref r
                                    enum kvi_page_type type, unsigned level,
                                    const uint8_t **page_out) KVI_COLD;
 
-/* Whether the header names this page, type and level: one compare of the 8 bytes that hold all three. */
+/* Whether the header names this page, type and level: one compare of the 8 bytes that hold all
+ * three. */
 static inline bool kvi_header_is(const uint8_t *page, uint64_t pgno, enum kvi_page_type type,
                                  unsigned level)
 {
@@ -71,7 +75,8 @@ static inline bool kvi_header_is(const uint8_t *page, uint64_t pgno, enum kvi_pa
 }
 
 /* Whether this version of the page was verified by this process, and still carries its tag. With
- * KVI_TRUST_PAGES, a build that only the benchmark makes, nothing is asked: what verifying costs. */
+ * KVI_TRUST_PAGES, a build that only the benchmark makes, nothing is asked: what verifying costs.
+ */
 static inline bool kvi_view_noted(const struct kvi_map *map, const uint8_t *page,
                                   struct kvi_ref ref)
 {
@@ -86,8 +91,9 @@ static inline bool kvi_view_noted(const struct kvi_map *map, const uint8_t *page
 #endif
 }
 
-/* The page that `ref` names, verified, of this type and level. KV_ECORRUPT with a text else; KV_ESIZELIMIT
- * for a page that the reservation does not reach. The pointer lives as long as the snapshot is pinned. */
+/* The page that `ref` names, verified, of this type and level. KV_ECORRUPT with a text else;
+ * KV_ESIZELIMIT for a page that the reservation does not reach. The pointer lives as long as the
+ * snapshot is pinned. */
 static inline int kvi_view_page(const struct kvi_view *view, struct kvi_ref ref,
                                 enum kvi_page_type type, unsigned level, const uint8_t **page_out)
 {
@@ -105,18 +111,18 @@ static inline int kvi_view_page(const struct kvi_view *view, struct kvi_ref ref,
     return kvi_view_verify(view, ref, type, level, page_out);
 }
 
-/* The value of an overflow run: `size_bytes` must be what its header says. Verified as a whole before the
- * first byte is handed out. */
+/* The value of an overflow run: `size_bytes` must be what its header says. Verified as a whole
+ * before the first byte is handed out. */
 KVI_MUST_CHECK int kvi_view_run(const struct kvi_view *view, struct kvi_ref ref,
                                 uint64_t size_bytes, const uint8_t **data_out);
 
-/* That a run of this size begins at `ref`, from its first page's header: for one that is to be freed
- * unread. The checksum is not computed. */
+/* That a run of this size begins at `ref`, from its first page's header: for one that is to be
+ * freed unread. The checksum is not computed. */
 KVI_MUST_CHECK int kvi_view_run_head(const struct kvi_view *view, struct kvi_ref ref,
                                      uint64_t size_bytes);
 
-/* Notes that the bytes of page `pgno` in the file are known to carry `tag` (the writer wrote them). pgno must
- * be below pages_max. */
+/* Notes that the bytes of page `pgno` in the file are known to carry `tag` (the writer wrote them).
+ * pgno must be below pages_max. */
 static inline void kvi_map_note(const struct kvi_map *map, uint64_t pgno, uint32_t tag)
 {
     atomic_store_explicit(&map->notes[pgno], tag, memory_order_relaxed);

@@ -2,14 +2,15 @@
 /*
  * Owns the way of pages to the file: sorted by number, neighbours merged into one call.
  *
- * The space map hands pages out in file order, so a commit's pages are mostly a few long stretches. Sorting
- * is by radix over the bytes in which the page numbers differ: two or three passes.
+ * The space map hands pages out in file order, so a commit's pages are mostly a few long stretches.
+ * Sorting is by radix over the bytes in which the page numbers differ: two or three passes.
  *
- * A call is kept short. Linux lays the page cache of a long write out in large folios, and a later write of one
- * page in such a folio looks at all of its blocks: measured on ext4 and Linux 6.18, 1 M records overwritten at
- * random in batches of 1000 took 2.5 us of CPU each with calls of 16 KiB, 3.6 us with 64 KiB and 4.5 us with
- * 4 MiB. An ordered fill takes 0.17 us with 16 KiB and 0.14 us with 64 KiB; so a txn that adds pages rather than
- * replacing them, as bulk loads do, writes in longer calls.
+ * A call is kept short. Linux lays the page cache of a long write out in large folios, and a later
+ * write of one page in such a folio looks at all of its blocks: measured on ext4 and Linux 6.18, 1
+ * M records overwritten at random in batches of 1000 took 2.5 us of CPU each with calls of 16
+ * KiB, 3.6 us with 64 KiB and 4.5 us with 4 MiB. An ordered fill takes 0.17 us with 16 KiB and 0.14
+ * us with 64 KiB; so a txn that adds pages rather than replacing them, as bulk loads do, writes in
+ * longer calls.
  */
 #include <assert.h>
 #include <errno.h>
@@ -87,8 +88,8 @@ static uint64_t stretch_bytes(const struct kvi_pager *pager)
                                                                       : STRETCH_BYTES;
 }
 
-/* Writes the neighbours that begin with items[0], as many as go into one call; *taken_out: how many that were.
- * A run goes as a whole. */
+/* Writes the neighbours that begin with items[0], as many as go into one call; *taken_out: how many
+ * that were. A run goes as a whole. */
 static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_item *items,
                          size_t count, size_t *taken_out)
 {
@@ -129,7 +130,8 @@ int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items,
     return rc;
 }
 
-/* All images as items. One that is not sealed is in no tree, which a sound file cannot bring about. */
+/* All images as items. One that is not sealed is in no tree, which a sound file cannot bring about.
+ */
 static int collect(const struct kvi_pager *pager, struct kvi_write_item *items, size_t *count)
 {
     const struct kvi_image *image;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns handing out pages: those that this txn released, then reusable ones of the regions that seek.c names, in
- * file order, then new ones at the end of the file.
+ * Owns handing out pages: those that this txn released, then reusable ones of the regions that
+ * seek.c names, in file order, then new ones at the end of the file.
  *
- * Each region keeps how far its words have been searched, so that a txn passes every word once for single
- * pages, and once for runs of ascending size. A page that is released becomes available behind that point;
- * it is found through the stack of released pages instead.
+ * Each region keeps how far its words have been searched, so that a txn passes every word once for
+ * single pages, and once for runs of ascending size. A page that is released becomes available
+ * behind that point; it is found through the stack of released pages instead.
  */
 #include <assert.h>
 
@@ -14,7 +14,8 @@
 #include "space/bits.h"
 #include "space/space_private.h"
 
-/* Released runs looked at for a run: a txn that replaces one large value over and over finds the last. */
+/* Released runs looked at for a run: a txn that replaces one large value over and over finds the
+ * last. */
 #define RELEASED_LOOKS 4u
 
 /* ---- Inside a region ---- */
@@ -142,8 +143,9 @@ static int grow_to(struct kvi_space *space, uint64_t end)
     return rc;
 }
 
-/* The first run of available pages from `at` on, inside one region. Above the base's end other snapshots may
- * still hold pages; a region without room there is the last one looked at below all of them. */
+/* The first run of available pages from `at` on, inside one region. Above the base's end other
+ * snapshots may still hold pages; a region without room there is the last one looked at below all
+ * of them. */
 static int find_new(struct kvi_space *space, uint64_t at, uint32_t count,
                     struct kvi_space_region **region_out, uint32_t *index_out)
 {

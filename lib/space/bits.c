@@ -64,7 +64,8 @@ void kvi_bits_clear(uint8_t *bits, uint32_t from, uint32_t count)
     }
 }
 
-/* Written out, since the baseline machine has no instruction for it and compilers then call a function. */
+/* Written out, since the baseline machine has no instruction for it and compilers then call a
+ * function. */
 static uint64_t count_bytes(uint64_t word)
 {
     word -= word >> 1 & 0x5555555555555555u;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bitmaps as they stand in a bitmap page: little-endian, lowest bit first, a whole number of 64-bit words
- * (a region's pages are a multiple of 64 at every page size). `bits` points behind the page's header.
+ * Bitmaps as they stand in a bitmap page: little-endian, lowest bit first, a whole number of 64-bit
+ * words (a region's pages are a multiple of 64 at every page size). `bits` points behind the page's
+ * header.
  *
  * Owns nothing and knows no region; every index is the caller's to check. Any thread.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the second half of a commit: the images of the new map pages, sealed bottom up, their entries, and the
- * totals of the snapshot. Nothing is handed out or retired here.
+ * Owns the second half of a commit: the images of the new map pages, sealed bottom up, their
+ * entries, and the totals of the snapshot. Nothing is handed out or retired here.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what a process remembers between its write txns: which regions promised more than they held. The base's
- * entry counts what is free in the base, which is more than what is available as long as readers hold the
- * rest; without memory every txn would look into the same regions in vain.
+ * Owns what a process remembers between its write txns: which regions promised more than they held.
+ * The base's entry counts what is free in the base, which is more than what is available as long as
+ * readers hold the rest; without memory every txn would look into the same regions in vain.
  *
- * Three kinds of knowledge. A key stands for the exact set of live bitmaps of a region: with the same key, what
- * was found then is so now. Otherwise a region that was left with nothing available is expected to hold what
- * was freed in it since, until the hint is old or a reader has gone, who may have held many pages; new readers
- * only hold more. And one that yields crumbs again and again is asked more and more rarely. A wrong expectation
- * costs one look into the region, or some growth.
+ * Three kinds of knowledge. A key stands for the exact set of live bitmaps of a region: with the
+ * same key, what was found then is so now. Otherwise a region that was left with nothing available
+ * is expected to hold what was freed in it since, until the hint is old or a reader has gone, who
+ * may have held many pages; new readers only hold more. And one that yields crumbs again and again
+ * is asked more and more rarely. A wrong expectation costs one look into the region, or some
+ * growth.
  *
  * One thread at a time: the writer's.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns reading a snapshot's space map: from the snapshot page through index pages to bitmaps (FORMAT
- * section 8). Every number in them is input. Levels fall by one with each page, and nothing is followed
- * past the region of page_end, so that no walk is longer than the file.
+ * Owns reading a snapshot's space map: from the snapshot page through index pages to bitmaps
+ * (FORMAT section 8). Every number in them is input. Levels fall by one with each page, and nothing
+ * is followed past the region of page_end, so that no walk is longer than the file.
  *
  * Any thread that may read the snapshot.
  */
@@ -127,7 +127,8 @@ struct walk {
     void *context;
 };
 
-/* Where entry `index` of a page that begins at region `first` begins; UINT64_MAX: past all numbers. */
+/* Where entry `index` of a page that begins at region `first` begins; UINT64_MAX: past all numbers.
+ */
 static uint64_t entry_region(const struct walk *walk, unsigned level, uint64_t first,
                              uint64_t index)
 {

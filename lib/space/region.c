@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the claim images of the regions that a txn touched, and with them S1 and S2: what is claimed, what is
- * available, retire and release.
+ * Owns the claim images of the regions that a txn touched, and with them S1 and S2: what is
+ * claimed, what is available, retire and release.
  *
  *     available = not (claim image or bitmap of the base or of any other live snapshot)
  *
@@ -39,8 +39,8 @@ static int load_base(struct kvi_space *space, struct kvi_space_region *region)
     return 0;
 }
 
-/* The meta pages are claimed in every map: one that does not say so would hand them out. Nothing is claimed
- * at or above page_end: pages there are handed out as new ones. */
+/* The meta pages are claimed in every map: one that does not say so would hand them out. Nothing is
+ * claimed at or above page_end: pages there are handed out as new ones. */
 static int check_bits(struct kvi_space *space, const struct kvi_space_region *region)
 {
     const uint8_t *bits = kvi_region_bits(region);
@@ -167,7 +167,8 @@ uint64_t kvi_space_mix(uint64_t value)
     return value ^ value >> 30;
 }
 
-/* A sum, so that the order of the snapshots does not matter. How far pages are reused belongs to it. */
+/* A sum, so that the order of the snapshots does not matter. How far pages are reused belongs to
+ * it. */
 static uint64_t key_of(const struct kvi_space *space, uint64_t number, uint32_t count)
 {
     uint64_t key = kvi_space_mix(kvi_space_reuse_limit(space, number) + 1);

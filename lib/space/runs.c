@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the search for runs of reusable pages: bounded, so that a large value costs no more in a file whose free
- * space is a million single pages.
+ * Owns the search for runs of reusable pages: bounded, so that a large value costs no more in a
+ * file whose free space is a million single pages.
  *
- * Three bounds. Only regions where every live snapshot's entry promises a run of that length are looked into. At
- * most KVI_REGION_TRIES of them may fail for one search, as many more if their promise is a good part of a
- * region, and then this size and all longer ones come from the file's end for the rest of the txn. Each region
- * keeps how far it was searched, for runs of ascending size.
+ * Three bounds. Only regions where every live snapshot's entry promises a run of that length are
+ * looked into. At most KVI_REGION_TRIES of them may fail for one search, as many more if their
+ * promise is a good part of a region, and then this size and all longer ones come from the file's
+ * end for the rest of the txn. Each region keeps how far it was searched, for runs of ascending
+ * size.
  */
 #include "space/bits.h"
 #include "space/space_private.h"
@@ -122,7 +123,8 @@ static int reuse_run_from(struct kvi_space *space, uint64_t start, uint32_t run_
     return rc;
 }
 
-/* The tries are used up: only regions that promise far more are tried still, and the next txn goes on here. */
+/* The tries are used up: only regions that promise far more are tried still, and the next txn goes
+ * on here. */
 static int reuse_run_last(struct kvi_space *space, uint64_t at, uint32_t count, uint64_t *pgno_out,
                           bool *found_out)
 {

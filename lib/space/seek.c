@@ -2,27 +2,28 @@
 /*
  * Owns the choice of the region to take pages from, by the entries of the base's map and the hints.
  *
- * Single pages. A txn goes through the file upward three times: to rich regions only, then to those with more
- * than crumbs, then to any that may hold a page. It starts at the beginning, so that the file's tail empties;
- * where the last txn gave up half-way it goes on there, but once in KVI_SPACE_RESTART_TXNS. At most
- * KVI_REGION_TRIES regions may yield crumbs only; as many more are tried if they promise to be largely empty, then
- * the file grows. Rich ones first: else a txn would spend its
- * tries on the few pages that each low region got back since the last, and the file would grow although high
- * regions are half free.
+ * Single pages. A txn goes through the file upward three times: to rich regions only, then to those
+ * with more than crumbs, then to any that may hold a page. It starts at the beginning, so that the
+ * file's tail empties; where the last txn gave up half-way it goes on there, but once in
+ * KVI_SPACE_RESTART_TXNS. At most KVI_REGION_TRIES regions may yield crumbs only; as many more are
+ * tried if they promise to be largely empty, then the file grows. Rich ones first: else a txn would
+ * spend its tries on the few pages that each low region got back since the last, and the file would
+ * grow although high regions are half free.
  *
- * The entries of the base and of every other live snapshot bound what is available from above, so a region or a
- * page of the map that promises nothing is not entered.
+ * The entries of the base and of every other live snapshot bound what is available from above, so a
+ * region or a page of the map that promises nothing is not entered.
  */
 #include "space/space_private.h"
 
-/* The passes, each in two parts: from the start on, and below it. The last one is only for a search that has used
- * up its tries. */
+/* The passes, each in two parts: from the start on, and below it. The last one is only for a search
+ * that has used up its tries. */
 #define SEEK_CRUMBS 2u
 #define SEEK_ANY 4u
 #define SEEK_LAST 6u
 #define SEEK_DRY 8u
 
-/* Where a region's entry stops being about the file: free pages at or above page_end are not reuse. */
+/* Where a region's entry stops being about the file: free pages at or above page_end are not reuse.
+ */
 static uint32_t pages_to_reuse(const struct kvi_space *space, uint64_t number, uint32_t free_pages)
 {
     uint32_t above = space->g.region_pages - kvi_space_reuse_limit(space, number);
@@ -35,8 +36,8 @@ static bool keeps(const struct kvi_space_seek *seek, const struct kvi_space_prom
     return promise->pages >= seek->free_min && promise->run >= seek->run_min;
 }
 
-/* What the base's map promises for the region at seek->at. If that is not enough, the answer is the same for
- * *span_out regions from the start of its group on. */
+/* What the base's map promises for the region at seek->at. If that is not enough, the answer is the
+ * same for *span_out regions from the start of its group on. */
 static int ask_base(struct kvi_space *space, struct kvi_space_seek *seek,
                     struct kvi_space_promise *promise, uint64_t *span_out)
 {
@@ -178,8 +179,8 @@ static int worth_it(struct kvi_space *space, const struct kvi_space_promise *pro
     return 0;
 }
 
-/* The stage is through, or the tries are: what comes next. A search that gives up half-way leaves word where the
- * next txn shall go on. */
+/* The stage is through, or the tries are: what comes next. A search that gives up half-way leaves
+ * word where the next txn shall go on. */
 static void leave_stage(struct kvi_space *space)
 {
     bool tried_enough = space->tries >= KVI_REGION_TRIES;

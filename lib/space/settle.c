@@ -2,16 +2,18 @@
 /*
  * Owns the first half of a commit: which map pages get a new place, until nothing more moves.
  *
- * Retiring comes first: the old bitmap of every region that changed, the old index pages above it, and the same
- * for regions that change by that. Then every changed region that claims anything, and every index page above
- * one, gets a page: from its own region where that has room (no further region changes by that), else where
- * the txn takes its pages. A region that changes by that goes through the same. Each region's old bitmap is
- * retired once and each region gets one new page, so it ends. Retiring first lets a region that has nothing left
- * but its own bitmap become wholly free.
+ * Retiring comes first: the old bitmap of every region that changed, the old index pages above it,
+ * and the same for regions that change by that. Then every changed region that claims anything, and
+ * every index page above one, gets a page: from its own region where that has room (no further
+ * region changes by that), else where the txn takes its pages. A region that changes by that goes
+ * through the same. Each region's old bitmap is retired once and each region gets one new page, so
+ * it ends. Retiring first lets a region that has nothing left but its own bitmap become wholly
+ * free.
  *
- * Levels. The new map has as many as its page_end needs. More than the base's: new index pages are laid over
- * the base's entries. Fewer: the base's upper index pages are dissolved. They are never lowered again while
- * pages are handed out, so that this ends too; a level too many is allowed by the format.
+ * Levels. The new map has as many as its page_end needs. More than the base's: new index pages are
+ * laid over the base's entries. Fewer: the base's upper index pages are dissolved. They are never
+ * lowered again while pages are handed out, so that this ends too; a level too many is allowed by
+ * the format.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -52,7 +54,8 @@ static int retire_map_page(struct kvi_space *space, uint64_t pgno)
     return kvi_space_retire(space, pgno, 1);
 }
 
-/* Copies the base's entries below a new index page of a level that the base has, and retires its old page. */
+/* Copies the base's entries below a new index page of a level that the base has, and retires its
+ * old page. */
 static int node_take_base(struct kvi_space *space, struct kvi_space_node *node)
 {
     uint64_t region = node->index * kvi_map_span(&space->g, node->level);
@@ -113,7 +116,8 @@ static int mark_node(struct kvi_space *space, unsigned level, uint64_t index)
     return 0;
 }
 
-/* Marks the index pages of levels (above, space->levels] over what stands at `level`, position `index`. */
+/* Marks the index pages of levels (above, space->levels] over what stands at `level`, position
+ * `index`. */
 static int mark_path(struct kvi_space *space, unsigned level, uint64_t index)
 {
     int rc = 0;
@@ -200,7 +204,8 @@ static int set_levels(struct kvi_space *space, unsigned levels)
 
 /* ---- Retiring ---- */
 
-/* The old bitmap of every region that changed, and, once the levels are known, the index pages above it. */
+/* The old bitmap of every region that changed, and, once the levels are known, the index pages
+ * above it. */
 static int retire_old(struct kvi_space *space)
 {
     int rc = 0;
@@ -288,7 +293,8 @@ static int place_new(struct kvi_space *space)
 
     for (struct kvi_space_region *r = space->changed_first; r && !rc; r = r->changed_next)
         rc = place_region(space, r);
-    /* An index page's place may lie in a region whose own path is not marked yet: the next round. */
+    /* An index page's place may lie in a region whose own path is not marked yet: the next round.
+     */
     if (rc || space->unsettled || !space->levels)
         return rc;
     spread_regions(space);
@@ -299,7 +305,8 @@ static int place_new(struct kvi_space *space)
     return rc;
 }
 
-/* Whether the region has a place for its new bitmap, and nothing else to claim than perhaps that place. */
+/* Whether the region has a place for its new bitmap, and nothing else to claim than perhaps that
+ * place. */
 static bool region_idle(const struct kvi_space *space, const struct kvi_space_region *region)
 {
     const uint8_t *bits = kvi_region_bits(region);
@@ -314,7 +321,8 @@ static bool region_idle(const struct kvi_space *space, const struct kvi_space_re
     return !kvi_bits_any_set(bits, 0, own) && !kvi_bits_any_set(bits, own + 1, pages - own - 1);
 }
 
-/* Gives up the place of what became empty after it was placed; regions with one have changed already. */
+/* Gives up the place of what became empty after it was placed; regions with one have changed
+ * already. */
 static int drop_page(struct kvi_space *space, uint64_t *pgno)
 {
     uint64_t given = *pgno;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the life of a write txn's space map: open, commit, close; the first map of a new database; and the ranges
- * that nobody claims. The rest is in the files that space_private.h lists.
+ * Owns the life of a write txn's space map: open, commit, close; the first map of a new database;
+ * and the ranges that nobody claims. The rest is in the files that space_private.h lists.
  */
 #include "space/space.h"
 

@@ -2,21 +2,23 @@
 /*
  * The space map of a write txn: which pages may be used next, and the map that its commit writes.
  *
- * A page is reusable when no live snapshot's bitmap claims it (DESIGN 4). `struct kvi_space` starts from
- * the newest committed snapshot's map and the set of live snapshots; for each region that is touched it
- * keeps a private image of the base's bitmap ("claim"), in which allocations are set and frees cleared.
- * A page is available when its bit is clear in the claim image and in the bitmaps of all live snapshots,
- * read word by word where the search passes, so that a small txn pays for the words it looks at and not
- * for the free pages of the file.
+ * A page is reusable when no live snapshot's bitmap claims it (DESIGN 4). `struct kvi_space` starts
+ * from the newest committed snapshot's map and the set of live snapshots; for each region that is
+ * touched it keeps a private image of the base's bitmap ("claim"), in which allocations are set and
+ * frees cleared. A page is available when its bit is clear in the claim image and in the bitmaps of
+ * all live snapshots, read word by word where the search passes, so that a small txn pays for the
+ * words it looks at and not for the free pages of the file.
  *
- * Knows no tree and no txn. Reads pages through a callback (the pager's verified read) and makes the file
- * longer through another. Page images that a commit must write are owned here until kvi_space_release.
+ * Knows no tree and no txn. Reads pages through a callback (the pager's verified read) and makes
+ * the file longer through another. Page images that a commit must write are owned here until
+ * kvi_space_release.
  *
  * Invariants (numbers as in docs/ARCHITECTURE.md):
- *   S1  a page handed out has its bit clear in every live snapshot and in the claim before, set after;
- *   S2  retire clears the claim of a page the base claims; it stays unavailable in this txn, as the base
- *       is live; release clears the claim of a page handed out in this txn, which may be handed out again;
- *   S3  after kvi_space_commit the claim images are what the new snapshot page's map says, exactly.
+ *   S1  a page handed out has its bit clear in every live snapshot and in the claim before, set
+ * after; S2  retire clears the claim of a page the base claims; it stays unavailable in this txn,
+ * as the base is live; release clears the claim of a page handed out in this txn, which may be
+ * handed out again; S3  after kvi_space_commit the claim images are what the new snapshot page's
+ * map says, exactly.
  *
  * One thread at a time: the writer's.
  */
@@ -34,7 +36,8 @@
 /* How the space map reaches pages and the file. */
 struct kvi_space_io {
     void *context;
-    /* The verified page that `ref` names, of this type and level; valid while its snapshot is live. */
+    /* The verified page that `ref` names, of this type and level; valid while its snapshot is live.
+     */
     int (*read)(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
                 const uint8_t **page_out);
     /* Makes the file at least page_end pages long. KV_ESIZELIMIT, ENOSPC, ... */
@@ -50,8 +53,8 @@ struct kvi_space_snapshot {
     uint8_t map_levels;
 };
 
-/* What a process remembers between txns: for each region, that a search with this live set found few pages.
- * Verified on use, so that stale content costs time and some growth of the file only. */
+/* What a process remembers between txns: for each region, that a search with this live set found
+ * few pages. Verified on use, so that stale content costs time and some growth of the file only. */
 struct kvi_space_hints;
 struct kvi_space_hints *kvi_space_hints_new(void); /* NULL: no memory; works without */
 void kvi_space_hints_free(struct kvi_space_hints *hints);
@@ -64,9 +67,9 @@ struct kvi_space_page {
 
 struct kvi_space;
 
-/* Starts from `base` (the newest committed snapshot, decoded, and its page). `live` lists every live
- * snapshot, base included, in any order, duplicates allowed; copied. The pages that they point to must
- * stay readable until kvi_space_close. txnid is the new txn's. */
+/* Starts from `base` (the newest committed snapshot, decoded, and its page). `live` lists every
+ * live snapshot, base included, in any order, duplicates allowed; copied. The pages that they point
+ * to must stay readable until kvi_space_close. txnid is the new txn's. */
 KVI_MUST_CHECK int kvi_space_open(const struct kvi_geometry *g, const struct kvi_space_io *io,
                                   const struct kvi_snap *base, const uint8_t *base_page,
                                   const struct kvi_space_snapshot *live, size_t live_count,
@@ -76,13 +79,14 @@ KVI_MUST_CHECK int kvi_space_open(const struct kvi_geometry *g, const struct kvi
 /* Frees everything, images included. NULL is allowed. Nothing was written, so nothing is undone. */
 void kvi_space_close(struct kvi_space *space);
 
-/* Hands out `count` consecutive pages: reusable ones, lowest first and in file order, else new ones at the
- * end of the file. For count > 1 a run is looked for with the map's free_run figures, boundedly; a run
- * never crosses a region's end unless it is longer than a region, when it is taken at the file's end. */
+/* Hands out `count` consecutive pages: reusable ones, lowest first and in file order, else new ones
+ * at the end of the file. For count > 1 a run is looked for with the map's free_run figures,
+ * boundedly; a run never crosses a region's end unless it is longer than a region, when it is taken
+ * at the file's end. */
 KVI_MUST_CHECK int kvi_space_alloc(struct kvi_space *space, uint64_t count, uint64_t *pgno_out);
 
-/* Gives back pages that this txn was handed (release) or that the base claims (retire). KV_ECORRUPT if a
- * page is not claimed (a double free is damage in the file's references). */
+/* Gives back pages that this txn was handed (release) or that the base claims (retire). KV_ECORRUPT
+ * if a page is not claimed (a double free is damage in the file's references). */
 KVI_MUST_CHECK int kvi_space_release(struct kvi_space *space, uint64_t pgno, uint64_t count);
 KVI_MUST_CHECK int kvi_space_retire(struct kvi_space *space, uint64_t pgno, uint64_t count);
 
@@ -90,11 +94,11 @@ KVI_MUST_CHECK int kvi_space_retire(struct kvi_space *space, uint64_t pgno, uint
 uint64_t kvi_space_allocated(const struct kvi_space *space);
 uint64_t kvi_space_retired(const struct kvi_space *space);
 
-/* Writes the map of the new snapshot: retires the base's snapshot page and every map page that changes,
- * hands out new pages for them and for the new snapshot page, until nothing more changes; fills in the
- * images, sealed bottom up; stores the inline entries into snap_page (page_size bytes, zeroed by the
- * caller) and sets snap's pgno, page_end, pages_used, pages_map, map_count and map_levels. The caller
- * then encodes and seals the snapshot page. No alloc or free may follow. */
+/* Writes the map of the new snapshot: retires the base's snapshot page and every map page that
+ * changes, hands out new pages for them and for the new snapshot page, until nothing more changes;
+ * fills in the images, sealed bottom up; stores the inline entries into snap_page (page_size bytes,
+ * zeroed by the caller) and sets snap's pgno, page_end, pages_used, pages_map, map_count and
+ * map_levels. The caller then encodes and seals the snapshot page. No alloc or free may follow. */
 KVI_MUST_CHECK int kvi_space_commit(struct kvi_space *space, struct kvi_snap *snap,
                                     uint8_t *snap_page);
 
@@ -103,17 +107,18 @@ const struct kvi_space_page *kvi_space_pages(const struct kvi_space *space, size
 
 /* ---- A new database ---- */
 
-/* The map of a new database's only snapshot: claims the meta pages, the bitmap page and the snapshot page.
- * Sets snap's pgno, page_end, pages_used, pages_map, map_count and map_levels, stores the inline entry into
- * snap_page (zeroed by the caller, who then encodes and seals it), and lays out the bitmap page, sealed, in
- * bitmap->image (page_size bytes of the caller's), which belongs at bitmap->pgno. */
+/* The map of a new database's only snapshot: claims the meta pages, the bitmap page and the
+ * snapshot page. Sets snap's pgno, page_end, pages_used, pages_map, map_count and map_levels,
+ * stores the inline entry into snap_page (zeroed by the caller, who then encodes and seals it), and
+ * lays out the bitmap page, sealed, in bitmap->image (page_size bytes of the caller's), which
+ * belongs at bitmap->pgno. */
 void kvi_space_create(const struct kvi_geometry *g, uint64_t txnid, struct kvi_snap *snap,
                       uint8_t *snap_page, struct kvi_space_page *bitmap);
 
 /* ---- Reading a map ---- */
 
-/* The entry for `region` in the map of a snapshot, going through index pages: *entry_out has ref.pgno 0
- * when nothing there is claimed. */
+/* The entry for `region` in the map of a snapshot, going through index pages: *entry_out has
+ * ref.pgno 0 when nothing there is claimed. */
 KVI_MUST_CHECK int kvi_map_lookup(const struct kvi_geometry *g, const struct kvi_space_io *io,
                                   const struct kvi_space_snapshot *snapshot, uint64_t region,
                                   struct kvi_map_entry *entry_out);
@@ -123,9 +128,9 @@ KVI_MUST_CHECK int kvi_map_claims(const struct kvi_geometry *g, const struct kvi
                                   const struct kvi_space_snapshot *snapshot, uint64_t pgno,
                                   bool *claims_out);
 
-/* Calls `fn` for every map page (index and bitmap) of the snapshot, index pages first, with the entry's
- * reference, its level (0: bitmap) and position: the first region below it. A result of `fn` other than
- * 0 ends the walk and is returned; KVI_MAP_SKIP: do not descend below this page. */
+/* Calls `fn` for every map page (index and bitmap) of the snapshot, index pages first, with the
+ * entry's reference, its level (0: bitmap) and position: the first region below it. A result of
+ * `fn` other than 0 ends the walk and is returned; KVI_MAP_SKIP: do not descend below this page. */
 #define KVI_MAP_SKIP (-1)
 typedef int kvi_map_page_fn(void *context, struct kvi_ref ref, unsigned level, uint64_t region,
                             const struct kvi_map_entry *entry);
@@ -133,9 +138,9 @@ KVI_MUST_CHECK int kvi_map_walk(const struct kvi_geometry *g, const struct kvi_s
                                 const struct kvi_space_snapshot *snapshot, kvi_map_page_fn *fn,
                                 void *context);
 
-/* Ranges of at least min_pages pages that neither a live snapshot nor this txn claims, ascending, below the
- * largest page_end of a live snapshot: for punching and for trim. A result of `fn` other than 0 ends it and is
- * returned. */
+/* Ranges of at least min_pages pages that neither a live snapshot nor this txn claims, ascending,
+ * below the largest page_end of a live snapshot: for punching and for trim. A result of `fn` other
+ * than 0 ends it and is returned. */
 typedef int kvi_space_range_fn(void *context, uint64_t pgno, uint64_t count);
 KVI_MUST_CHECK int kvi_space_free_ranges(struct kvi_space *space, uint64_t min_pages,
                                          kvi_space_range_fn *fn, void *context);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of lib/space share: regions touched by a txn, index pages that its commit writes, hints,
- * and the state of the search. Nobody outside includes this.
+ * What the files of lib/space share: regions touched by a txn, index pages that its commit writes,
+ * hints, and the state of the search. Nobody outside includes this.
  *
  *   bits.c    bitmaps as arrays of words
  *   map.c     reading a snapshot's map
@@ -30,15 +30,16 @@
 /* A region is rich when at least one page in so many is free: those are gone to first. */
 #define KVI_SPACE_RICH_DIVISOR 64u
 
-/* Pages for which it pays to look into a region (a microsecond or two) and to write its bitmap, instead of
- * growing. Fewer are crumbs: KVI_REGION_TRIES regions may yield only those in a txn. */
+/* Pages for which it pays to look into a region (a microsecond or two) and to write its bitmap,
+ * instead of growing. Fewer are crumbs: KVI_REGION_TRIES regions may yield only those in a txn. */
 #define KVI_SPACE_CRUMBS 8u
 
 /* Regions with at least one page in so many free (for runs: in one piece) are tried even then. */
 #define KVI_SPACE_EMPTY_DIVISOR 4u
 
-/* Entries of the base's map that the search for single pages looks at in a txn, and each one for a run, before
- * the file grows: all of a file without index pages, many times over; a bound for larger ones. */
+/* Entries of the base's map that the search for single pages looks at in a txn, and each one for a
+ * run, before the file grows: all of a file without index pages, many times over; a bound for
+ * larger ones. */
 #define KVI_SPACE_LOOKS 2048u
 
 /* After so many txns of the process a hint that is not proved by its key is forgotten. */
@@ -47,12 +48,13 @@
 /* One txn in so many starts at the file's beginning even where the last one gave up half-way. */
 #define KVI_SPACE_RESTART_TXNS 16u
 
-/* A region that yielded crumbs n times in a row is left alone for 2^n txns, n up to this; up to the second once
- * an old snapshot has gone, which may have held its pages. */
+/* A region that yielded crumbs n times in a row is left alone for 2^n txns, n up to this; up to the
+ * second once an old snapshot has gone, which may have held its pages. */
 #define KVI_SPACE_MISSES_MAX 6u
 #define KVI_SPACE_MISSES_AFTER_DEPARTURE 2u
 
-/* Old live snapshots that are remembered from txn to txn, to notice when one goes; with more, one always goes. */
+/* Old live snapshots that are remembered from txn to txn, to notice when one goes; with more, one
+ * always goes. */
 #define KVI_SPACE_OLD 64u
 
 /* Regions that hints are kept for, a power of two; others take their place. */
@@ -163,8 +165,8 @@ struct kvi_space_hints {
 
 /* A txn begins: counts it, and notices which snapshots are live no more. */
 void kvi_space_hints_begin(struct kvi_space *space);
-/* The pages that a process expects in a region of which the base has `free_pages` free; 0 also where it knows
- * that there are none, which *empty_out tells. */
+/* The pages that a process expects in a region of which the base has `free_pages` free; 0 also
+ * where it knows that there are none, which *empty_out tells. */
 KVI_MUST_CHECK int kvi_space_expect(struct kvi_space *space, uint64_t number, uint32_t free_pages,
                                     uint32_t *pages_out, bool *empty_out);
 /* Whether it is known that the region has no run of `count` pages. */
@@ -263,8 +265,8 @@ static inline uint32_t kvi_space_reuse_limit(const struct kvi_space *space, uint
 
 /* ---- map.c ---- */
 
-/* The base of kvi_map_lookup: the entry of this level above `region`; zero if none is there. *level_out is
- * the level of the entry at which the way down ended. */
+/* The base of kvi_map_lookup: the entry of this level above `region`; zero if none is there.
+ * *level_out is the level of the entry at which the way down ended. */
 KVI_MUST_CHECK int kvi_map_entry_at(const struct kvi_geometry *g, const struct kvi_space_io *io,
                                     const struct kvi_space_snapshot *snapshot, uint64_t region,
                                     unsigned level, struct kvi_map_entry *entry_out,
@@ -290,7 +292,8 @@ KVI_MUST_CHECK int kvi_space_region_live(struct kvi_space *space, struct kvi_spa
 KVI_MUST_CHECK int kvi_space_live_key(struct kvi_space *space, uint64_t number, uint64_t *key_out);
 /* A well mixed number. */
 uint64_t kvi_space_mix(uint64_t value);
-/* Takes `count` available pages, or gives them up: sets or clears the claim and keeps the totals. */
+/* Takes `count` available pages, or gives them up: sets or clears the claim and keeps the totals.
+ */
 void kvi_space_claim(struct kvi_space *space, struct kvi_space_region *region, uint32_t index,
                      uint32_t count);
 void kvi_space_unclaim(struct kvi_space *space, struct kvi_space_region *region, uint32_t index,
@@ -308,12 +311,13 @@ struct kvi_space_promise {
     uint32_t run;       /* the same for the longest run */
 };
 
-/* The next region at or above seek->at that promises what the seek asks for; seek->at then stands behind it.
- * *found_out false: none. */
+/* The next region at or above seek->at that promises what the seek asks for; seek->at then stands
+ * behind it. *found_out false: none. */
 KVI_MUST_CHECK int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek,
                                   struct kvi_space_promise *promise_out, bool *found_out);
 void kvi_space_seek_init(struct kvi_space *space);
-/* The next region to take single pages from, its live bitmaps loaded; NULL: none, the file grows. */
+/* The next region to take single pages from, its live bitmaps loaded; NULL: none, the file grows.
+ */
 KVI_MUST_CHECK int kvi_space_next_single(struct kvi_space *space,
                                          struct kvi_space_region **region_out);
 /* The current region has no page left. */
@@ -321,7 +325,8 @@ void kvi_space_leave_single(struct kvi_space *space);
 
 /* ---- runs.c ---- */
 
-/* The first run of `count` available pages in [from, end) of a region whose live bitmaps are loaded. */
+/* The first run of `count` available pages in [from, end) of a region whose live bitmaps are
+ * loaded. */
 bool kvi_space_find_run(const struct kvi_space_region *region, uint32_t from, uint32_t end,
                         uint32_t count, uint32_t *index_out);
 /* A run of reusable pages, if one is found at bounded cost. */
@@ -351,7 +356,8 @@ KVI_MUST_CHECK int kvi_space_alloc_in(struct kvi_space *space, struct kvi_space_
 KVI_MUST_CHECK int kvi_space_settle(struct kvi_space *space);
 struct kvi_space_node *kvi_space_node_find(const struct kvi_space *space, unsigned level,
                                            uint64_t index);
-/* Stores `entry` in the page above that of this level and index; levels of the map above `level`. */
+/* Stores `entry` in the page above that of this level and index; levels of the map above `level`.
+ */
 void kvi_space_node_set_child(struct kvi_space *space, unsigned level, uint64_t index,
                               const struct kvi_map_entry *entry);
 

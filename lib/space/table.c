@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the hash table that finds touched regions and index pages by number: open addressing, doubled at half
- * full, nothing is ever removed. Values belong to the caller.
+ * Owns the hash table that finds touched regions and index pages by number: open addressing,
+ * doubled at half full, nothing is ever removed. Values belong to the caller.
  */
 #include <stdlib.h>
 

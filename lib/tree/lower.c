@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Defragmentation: pages of the file's tail are written anew, and the space map, which hands out the lowest pages
- * first, puts them lower down (DESIGN 4). One pass over the leaves, in key order; a leaf is made dirty with its
- * path when any page of that path, or a run of its values, stands too high.
+ * Defragmentation: pages of the file's tail are written anew, and the space map, which hands out
+ * the lowest pages first, puts them lower down (DESIGN 4). One pass over the leaves, in key order;
+ * a leaf is made dirty with its path when any page of that path, or a run of its values, stands too
+ * high.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -95,8 +95,9 @@ KVI_MUST_CHECK int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key,
  * their position. */
 KVI_MUST_CHECK int kvi_tree_empty(struct kvi_tree *tree);
 
-/* Writes anew every page and run of the tree that stands at pgno_from or above, so that it comes to stand lower
- * down where there is room. Records stay as they are. A txn that has no cursors that are in use. */
+/* Writes anew every page and run of the tree that stands at pgno_from or above, so that it comes to
+ * stand lower down where there is room. Records stay as they are. A txn that has no cursors that
+ * are in use. */
 KVI_MUST_CHECK int kvi_tree_lower(struct kvi_tree *tree, uint64_t pgno_from);
 
 /* ---- Cursors ---- */

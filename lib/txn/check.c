@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Proof of a database: every live snapshot's trees are walked and proved, and the pages reached are compared with
- * its space map, page for page (DESIGN 4: "the check is exact").
+ * Proof of a database: every live snapshot's trees are walked and proved, and the pages reached are
+ * compared with its space map, page for page (DESIGN 4: "the check is exact").
  *
- * With the writer lock held nothing can be reused, so that all live snapshots stand still. Damage is collected
- * through the finding callback; only a callback's own result or a failure of the machine ends the check early.
+ * With the writer lock held nothing can be reused, so that all live snapshots stand still. Damage
+ * is collected through the finding callback; only a callback's own result or a failure of the
+ * machine ends the check early.
  *
- * The set of pages reached is a bit array over the snapshot's page_end, which was checked against the file's
- * size: memory is an eighth of a byte a page.
+ * The set of pages reached is a bit array over the snapshot's page_end, which was checked against
+ * the file's size: memory is an eighth of a byte a page.
  */
 #include "txn/maintain.h"
 
@@ -21,7 +22,8 @@
 #define CHECK_PROGRESS_PAGES 1024u /* between two calls of the progress callback */
 #define CHECK_VISITS_MAX 2u        /* of all pages, on an average: a sound snapshot has one */
 
-/* Keeps a callback's result apart from the results of this library, which say other things on their way up. */
+/* Keeps a callback's result apart from the results of this library, which say other things on their
+ * way up. */
 static int end_if(struct kvi_check *check, int result)
 {
     check->stopped = result;
@@ -82,7 +84,8 @@ static bool is_reached(const struct kvi_check *check, uint64_t pgno)
     return pgno < check->snapshot->snap.page_end && (check->reached[pgno >> 3] >> (pgno & 7) & 1);
 }
 
-/* A page that was seen before is not gone into again: a forged tree has more paths than there is time for. */
+/* A page that was seen before is not gone into again: a forged tree has more paths than there is
+ * time for. */
 static int tree_page(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
                      uint64_t pages, const uint8_t *page, const char *what)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What check.c (trees) and check_map.c (space map) share: one check in progress. One thread; freed by check.c.
+ * What check.c (trees) and check_map.c (space map) share: one check in progress. One thread; freed
+ * by check.c.
  */
 #ifndef KVI_TXN_CHECK_H
 #define KVI_TXN_CHECK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The space map's part of a check: its pages are reached once, each bit says what the walk of the trees found,
- * and each entry's counts are those of what stands below it.
+ * The space map's part of a check: its pages are reached once, each bit says what the walk of the
+ * trees found, and each entry's counts are those of what stands below it.
  */
 #include "txn/check.h"
 

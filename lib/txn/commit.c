@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commit of a write txn: from dirty pages to a committed, visible, durable snapshot. The steps are those of
- * docs/DURABILITY.md; the durable point itself is in durable.c.
+ * Commit of a write txn: from dirty pages to a committed, visible, durable snapshot. The steps are
+ * those of docs/DURABILITY.md; the durable point itself is in durable.c.
  *
- * Writer lock held throughout. A failure before the snapshot is named in the shared state leaves nothing: its
- * pages are claimed by no snapshot. After that, only a failed flush can fail, and says so (KV_EUNKNOWN).
+ * Writer lock held throughout. A failure before the snapshot is named in the shared state leaves
+ * nothing: its pages are claimed by no snapshot. After that, only a failed flush can fail, and says
+ * so (KV_EUNKNOWN).
  */
 #include "txn/txn.h"
 
@@ -57,8 +58,8 @@ static int commit_write(struct kv_txn *txn, uint8_t *snap_page, uint64_t *word_o
     return rc;
 }
 
-/* Whether the file grew although pages that only the durable snapshots still need are many: a durable point
- * lets them be used again, so that lazy writes do not bloat the file. */
+/* Whether the file grew although pages that only the durable snapshots still need are many: a
+ * durable point lets them be used again, so that lazy writes do not bloat the file. */
 static bool growth_avoidable(const struct kv_txn *txn, uint64_t unflushed_pages)
 {
     const struct kv_env *env = txn->env;

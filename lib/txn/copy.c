@@ -2,12 +2,13 @@
 /*
  * Copies of a snapshot, to a path or a descriptor (kv.h: kv_env_copy).
  *
- * The plain copy writes the pages that the snapshot's space map claims, each at its own place, and two sealed
- * metas with a file id of their own; what is not claimed is a hole (path) or zeros (stream). The compacting copy,
- * in copy_compact.c, makes a new database and appends every record.
+ * The plain copy writes the pages that the snapshot's space map claims, each at its own place, and
+ * two sealed metas with a file id of their own; what is not claimed is a hole (path) or zeros
+ * (stream). The compacting copy, in copy_compact.c, makes a new database and appends every record.
  *
- * To a path: everything happens under a temporary name in the same directory, which is flushed, given its name
- * without replacing anything, and the directory flushed. On failure the temporary file is removed.
+ * To a path: everything happens under a temporary name in the same directory, which is flushed,
+ * given its name without replacing anything, and the directory flushed. On failure the temporary
+ * file is removed.
  */
 #include "txn/copy.h"
 
@@ -266,8 +267,8 @@ int kvi_env_copy(struct kv_txn *txn, const char *path, const struct kv_copy_opti
 
 /* ---- To a descriptor ---- */
 
-/* A compact copy is built in an unlinked temporary file first: its metas come first in the stream and are known
- * last. */
+/* A compact copy is built in an unlinked temporary file first: its metas come first in the stream
+ * and are known last. */
 static int compact_stream(struct kv_txn *txn, const struct kv_copy_options *options, int fd_to)
 {
     const char *directory = getenv("TMPDIR");

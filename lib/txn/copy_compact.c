@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The compacting copy: a new database in an empty file, filled in one write txn with every record of every
- * table, in key order.
+ * The compacting copy: a new database in an empty file, filled in one write txn with every record
+ * of every table, in key order.
  *
- * The new database is opened without locks: nobody else knows its name yet. Table options, ids and sequences, the
- * user's marker and map limit go over with the records.
+ * The new database is opened without locks: nobody else knows its name yet. Table options, ids and
+ * sequences, the user's marker and map limit go over with the records.
  */
 #include "txn/copy.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making a new database: one empty snapshot, txnid 1, in both slots, sealed (docs/DURABILITY.md section 3).
+ * Making a new database: one empty snapshot, txnid 1, in both slots, sealed (docs/DURABILITY.md
+ * section 3).
  *
- * It gets its name when it is whole and flushed, so nobody ever opens half of one, and of two that create at
- * once one wins. Never writes to an existing name. Any thread.
+ * It gets its name when it is whole and flushed, so nobody ever opens half of one, and of two that
+ * create at once one wins. Never writes to an existing name. Any thread.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,10 @@
 /*
  * Durable points (docs/DURABILITY.md section 5) and the last close (section 9).
  *
- * Under the flush lock. Commits hold the writer lock as well and so stand still; kv_env_sync does not, and
- * a writer may commit while its point is being made: then the announcement keeps the snapshot alive (D7). A flush or a
- * write of a meta that fails poisons the database before anything else happens (D8), and is never retried.
+ * Under the flush lock. Commits hold the writer lock as well and so stand still; kv_env_sync does
+ * not, and a writer may commit while its point is being made: then the announcement keeps the
+ * snapshot alive (D7). A flush or a write of a meta that fails poisons the database before anything
+ * else happens (D8), and is never retried.
  */
 #include "txn/durable.h"
 
@@ -14,8 +15,8 @@
 #include "os/os.h"
 #include "txn/recover.h"
 
-/* How long kv_env_sync waits for the writer lock where it needs it: after another process died in a flush. A
- * write txn of the caller's own thread would make it wait for itself. */
+/* How long kv_env_sync waits for the writer lock where it needs it: after another process died in a
+ * flush. A write txn of the caller's own thread would make it wait for itself. */
 #define SYNC_WAIT_MS 10000u
 
 /* A durable point that is being made. */
@@ -30,9 +31,9 @@ struct point {
     struct kvi_meta meta;
 };
 
-/* P2: the slot that does not hold the durable snapshot. If both do, the one that was written later: an
- * unsealed meta was flushed before its sealed copy was made, one of base 0 stands beside what it copies. Of
- * two that a close or a creation left alike nobody can tell. */
+/* P2: the slot that does not hold the durable snapshot. If both do, the one that was written later:
+ * an unsealed meta was flushed before its sealed copy was made, one of base 0 stands beside what it
+ * copies. Of two that a close or a creation left alike nobody can tell. */
 static int choose_slot(struct point *p, uint64_t durable)
 {
     struct kvi_shared *shared = p->env->shared;
@@ -201,7 +202,8 @@ int kvi_durable_point(struct kv_env *env, uint64_t word)
     return rc;
 }
 
-/* With the writer lock: what a dead flusher or a reader that could not recover left to do, then the point. */
+/* With the writer lock: what a dead flusher or a reader that could not recover left to do, then the
+ * point. */
 static int sync_thoroughly(struct kv_env *env)
 {
     int rc = kvi_lockfile_lock_writer(env->lockfile, SYNC_WAIT_MS);
@@ -249,8 +251,9 @@ bool kvi_durable_first(const struct kv_env *env)
 
 /* ---- The last close ---- */
 
-/* Writes the durable snapshot sealed to the slot that lacks it: the mark of a clean close. Not where a new
- * generation of ids was begun and none used: the slots then still tell the next user to begin one. */
+/* Writes the durable snapshot sealed to the slot that lacks it: the mark of a clean close. Not
+ * where a new generation of ids was begun and none used: the slots then still tell the next user to
+ * begin one. */
 static int seal(struct kv_env *env)
 {
     struct kvi_shared *shared = env->shared;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Durability: making a database, the live set, durable points, recovery. The protocol and its numbered steps
- * are in docs/DURABILITY.md; each step's number stands at its line of code.
+ * Durability: making a database, the live set, durable points, recovery. The protocol and its
+ * numbered steps are in docs/DURABILITY.md; each step's number stands at its line of code.
  */
 #ifndef KVI_TXN_DURABLE_H
 #define KVI_TXN_DURABLE_H
@@ -14,8 +14,9 @@
 
 /* ---- create.c ---- */
 
-/* Makes a new database of this geometry whole under a temporary name beside `path`, flushed, publishes it with
- * link, flushes the directory. EEXIST: somebody else's stands there (open that). Nothing is left behind. */
+/* Makes a new database of this geometry whole under a temporary name beside `path`, flushed,
+ * publishes it with link, flushes the directory. EEXIST: somebody else's stands there (open that).
+ * Nothing is left behind. */
 KVI_MUST_CHECK int kvi_create_file(const char *path, const struct kvi_geometry *g, uint32_t mode);
 
 /* Writes a new database into an empty descriptor (memfd, temporary file); not flushed. */
@@ -23,18 +24,20 @@ KVI_MUST_CHECK int kvi_create_into(int fd, const char *path, const struct kvi_ge
 
 /* ---- recover.c ---- */
 
-/* Reads both meta slots and tells what kind of file this is, before anything is mapped: page size and file id
- * of a plausible slot. KV_ENOTDB, KV_EVERSION, KV_ECORRUPT (both torn; shorter than its metas). */
+/* Reads both meta slots and tells what kind of file this is, before anything is mapped: page size
+ * and file id of a plausible slot. KV_ENOTDB, KV_EVERSION, KV_ECORRUPT (both torn; shorter than its
+ * metas). */
 KVI_MUST_CHECK int kvi_recover_peek(int fd, const char *path, uint32_t *page_size_out,
                                     uint8_t file_id_out[16]);
 
-/* Recovery: for the first user (or the one who ends poison, holding both locks). Chooses the snapshot (slots, and
- * if boot_same the lock file's newest committed as a third candidate), makes it true unless the env may not
- * write, sets every field of env->shared. A clean, sealed file costs two reads and no write. */
+/* Recovery: for the first user (or the one who ends poison, holding both locks). Chooses the
+ * snapshot (slots, and if boot_same the lock file's newest committed as a third candidate), makes
+ * it true unless the env may not write, sets every field of env->shared. A clean, sealed file costs
+ * two reads and no write. */
 KVI_MUST_CHECK int kvi_recover(struct kv_env *env, bool boot_same);
 
-/* For KV_NOLOCK envs, at each txn begin: takes the newest sealed or whole snapshot from the slots into
- * env->shared when they changed. Writes nothing. */
+/* For KV_NOLOCK envs, at each txn begin: takes the newest sealed or whole snapshot from the slots
+ * into env->shared when they changed. Writes nothing. */
 KVI_MUST_CHECK int kvi_recover_refresh(struct kv_env *env);
 
 /* ---- live.c ---- */
@@ -45,40 +48,41 @@ struct kvi_live {
     uint64_t page_end_max; /* largest page_end: the file may be cut to here */
 };
 
-/* The live snapshots (DESIGN 4): fence, slots, announced, committed, visible, durable; fence; reader slots, dead
- * owners' cleared. Writer lock held. */
+/* The live snapshots (DESIGN 4): fence, slots, announced, committed, visible, durable; fence;
+ * reader slots, dead owners' cleared. Writer lock held. */
 KVI_MUST_CHECK int kvi_live_collect(struct kv_env *env, struct kvi_live *live_out);
 void kvi_live_release(struct kvi_live *live);
 
 /* ---- durable.c ---- */
 
-/* After a commit's pages and snapshot page were handed to the kernel: makes `word` (or a newer committed one)
- * durable and visible. Takes the flush lock; the writer lock is held by the caller. On a failed flush poisons
- * and returns KV_EUNKNOWN. 0: durable. */
+/* After a commit's pages and snapshot page were handed to the kernel: makes `word` (or a newer
+ * committed one) durable and visible. Takes the flush lock; the writer lock is held by the caller.
+ * On a failed flush poisons and returns KV_EUNKNOWN. 0: durable. */
 KVI_MUST_CHECK int kvi_durable_point(struct kv_env *env, uint64_t word);
 
-/* For kv_env_sync: the same for the newest committed snapshot, without the writer lock (which it takes only
- * where a dead flusher left an announcement: KV_ETIMEOUT if it is not free for long). */
+/* For kv_env_sync: the same for the newest committed snapshot, without the writer lock (which it
+ * takes only where a dead flusher left an announcement: KV_ETIMEOUT if it is not free for long). */
 KVI_MUST_CHECK int kvi_durable_sync(struct kv_env *env);
 
-/* Whether a commit now must be durable in every mode: the first one after a clean open, a recovery or the end
- * of poison, so that no txnid that anybody saw can be given out again (docs/DURABILITY.md section 4). Writer
- * lock held, before the snapshot is named. */
+/* Whether a commit now must be durable in every mode: the first one after a clean open, a recovery
+ * or the end of poison, so that no txnid that anybody saw can be given out again
+ * (docs/DURABILITY.md section 4). Writer lock held, before the snapshot is named. */
 bool kvi_durable_first(const struct kv_env *env);
 
-/* KV_EPOISONED, or 0. Then, with the writer lock held, ends poison by going back to the durable snapshot
- * (make_true) if that is possible now. */
+/* KV_EPOISONED, or 0. Then, with the writer lock held, ends poison by going back to the durable
+ * snapshot (make_true) if that is possible now. */
 KVI_MUST_CHECK int kvi_poison_end(struct kv_env *env);
 
-/* Writer lock held: makes the newest committed snapshot durable and has both slots name it, so that no older one
- * is live for their sake. */
+/* Writer lock held: makes the newest committed snapshot durable and has both slots name it, so that
+ * no older one is live for their sake. */
 KVI_MUST_CHECK int kvi_durable_settle(struct kv_env *env);
 
-/* The last close: a durable point if needed, the newest written sealed, file cut to its used size. */
+/* The last close: a durable point if needed, the newest written sealed, file cut to its used size.
+ */
 KVI_MUST_CHECK int kvi_durable_last(struct kv_env *env);
 
-/* Cuts the file when it is longer than any live snapshot needs by more than a growth step (exact: always);
- * writer lock held. */
+/* Cuts the file when it is longer than any live snapshot needs by more than a growth step (exact:
+ * always); writer lock held. */
 KVI_MUST_CHECK int kvi_env_cut(struct kv_env *env, bool exact);
 
 #endif

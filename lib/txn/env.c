@@ -2,9 +2,9 @@
 /*
  * Opening and closing an env, and the size of its data file. See env.h.
  *
- * Order at open: data file (made if asked), its metas, lock file (which serialises openers), then the path is
- * looked at again: it must still name the file that is open, else all starts over. The first living user
- * recovers before anybody else gets in.
+ * Order at open: data file (made if asked), its metas, lock file (which serialises openers), then
+ * the path is looked at again: it must still name the file that is open, else all starts over. The
+ * first living user recovers before anybody else gets in.
  */
 #include "txn/env.h"
 
@@ -302,8 +302,8 @@ int kvi_env_close(struct kv_env *env)
 
 /* ---- The mapping ---- */
 
-/* Becoming a user and replacing the mapping exclude each other as Dekker's: each says what it is about to do, then
- * looks at what the other said. */
+/* Becoming a user and replacing the mapping exclude each other as Dekker's: each says what it is
+ * about to do, then looks at what the other said. */
 void kvi_env_enter(struct kv_env *env)
 {
     for (;;) {

@@ -2,8 +2,9 @@
 /*
  * An open env: the data file, its mapping, the lock file's state, and what is kept between txns.
  *
- * Lifetime: made by kvi_env_open, freed by kvi_env_close when no txn is open. Fields are set at open and not
- * changed unless their comment names a guard. "writer" means: by the holder of the writer lock.
+ * Lifetime: made by kvi_env_open, freed by kvi_env_close when no txn is open. Fields are set at
+ * open and not changed unless their comment names a guard. "writer" means: by the holder of the
+ * writer lock.
  */
 #ifndef KVI_TXN_ENV_H
 #define KVI_TXN_ENV_H
@@ -55,12 +56,12 @@ struct kvi_snapshot {
     struct kvi_snap snap;
 };
 
-/* Follows a snapshot word: pgno inside file and mapping, tag bits, checksum, type, fields. The snapshot must be
- * pinned or live by other means. KV_ECORRUPT else. */
+/* Follows a snapshot word: pgno inside file and mapping, tag bits, checksum, type, fields. The
+ * snapshot must be pinned or live by other means. KV_ECORRUPT else. */
 KVI_MUST_CHECK int kvi_snapshot_load(struct kv_env *env, uint64_t word, struct kvi_snapshot *out);
 
-/* Makes the data file at least page_end pages long, in steps that follow its size; writer. KV_ESIZELIMIT past
- * max_size_bytes or the mapping's reservation. */
+/* Makes the data file at least page_end pages long, in steps that follow its size; writer.
+ * KV_ESIZELIMIT past max_size_bytes or the mapping's reservation. */
 KVI_MUST_CHECK int kvi_env_grow(struct kv_env *env, uint64_t page_end);
 
 /* Learns the file's present size (fstat); KV_ECORRUPT when it is below `page_end` pages. */
@@ -70,8 +71,9 @@ KVI_MUST_CHECK int kvi_env_require(struct kv_env *env, uint64_t page_end);
 void kvi_env_enter(struct kv_env *env);
 void kvi_env_leave(struct kv_env *env);
 
-/* When others have made the file longer than this process's reservation, and the caller is the only user: maps
- * anew, larger. KV_ESIZELIMIT when it is not, or when the reservation was not the reason. */
+/* When others have made the file longer than this process's reservation, and the caller is the only
+ * user: maps anew, larger. KV_ESIZELIMIT when it is not, or when the reservation was not the
+ * reason. */
 KVI_MUST_CHECK int kvi_env_remap(struct kv_env *env);
 
 KVI_MUST_CHECK int kvi_env_open(const char *path, const struct kv_options *options,

@@ -35,8 +35,8 @@ static int count_reader(void *context, const struct kvi_reader_info *reader)
     return 0;
 }
 
-/* The ids of the shared snapshots, read while a reader's pin keeps the visible one, and the writer lock is not
- * needed: a word is read, its page looked at, and the word read again. */
+/* The ids of the shared snapshots, read while a reader's pin keeps the visible one, and the writer
+ * lock is not needed: a word is read, its page looked at, and the word read again. */
 static uint64_t stable_txnid(struct kv_env *env, const kvi_atomic_word *field)
 {
     uint64_t word;
@@ -158,7 +158,8 @@ static int held_pages(struct kv_env *env, const struct kvi_live *live, uint64_t 
     return rc;
 }
 
-/* Tells the caller of one reader. `live` NULL: the writer lock was not to be had, held pages are not known. */
+/* Tells the caller of one reader. `live` NULL: the writer lock was not to be had, held pages are
+ * not known. */
 static int reader_tell(struct kv_env *env, const struct kvi_live *live,
                        const struct kvi_reader_info *info, kv_reader_fn *fn, void *context)
 {

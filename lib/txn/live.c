@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live set: which snapshots keep their pages from being written over, and how long the file must stay.
+ * The live set: which snapshots keep their pages from being written over, and how long the file
+ * must stay.
  *
- * Order of the loads (docs/DURABILITY.md W2): `announced` before the slots, since a durable point moves its
- * snapshot from there to a slot; all of the shared words before the second fence, the reader slots after it.
- * So whatever becomes live later was in the set already: it is the newest committed or older (D7), or visible
- * and then pinned (a reader looks again after its own fence).
+ * Order of the loads (docs/DURABILITY.md W2): `announced` before the slots, since a durable point
+ * moves its snapshot from there to a slot; all of the shared words before the second fence, the
+ * reader slots after it. So whatever becomes live later was in the set already: it is the newest
+ * committed or older (D7), or visible and then pinned (a reader looks again after its own fence).
  *
- * Writer lock held. A reader's word that names no snapshot is not an error: for a moment, until it looks
- * again, a reader may pin one that was let go already, and the lock file is input.
+ * Writer lock held. A reader's word that names no snapshot is not an error: for a moment, until it
+ * looks again, a reader may pin one that was let go already, and the lock file is input.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -53,8 +54,8 @@ static int make_room(struct collect *c)
     return 0;
 }
 
-/* Named snapshots of each would be added here, from its table of them; kvi_snapshot_load refuses files that
- * have any. */
+/* Named snapshots of each would be added here, from its table of them; kvi_snapshot_load refuses
+ * files that have any. */
 static int add_word(struct collect *c, uint64_t word)
 {
     struct kvi_live *live = c->live;
@@ -159,7 +160,8 @@ static bool cut_pointless(struct kv_env *env, uint64_t slack)
     return pages <= newest.snap.page_end + slack;
 }
 
-/* Not exact: the commit before it stands whatever becomes of this, so there is nothing to report. */
+/* Not exact: the commit before it stands whatever becomes of this, so there is nothing to report.
+ */
 int kvi_env_cut(struct kv_env *env, bool exact)
 {
     uint64_t slack = cut_slack(env, exact);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns opening and closing a lock file: the order of docs/LOCKFILE.md section 3. What it is bound to is
- * lockfile_bind.c's, slots and locks have sources of their own.
+ * Owns opening and closing a lock file: the order of docs/LOCKFILE.md section 3. What it is bound
+ * to is lockfile_bind.c's, slots and locks have sources of their own.
  *
  * The opening lock is held from before the head is looked at until kvi_lockfile_ready, and from
- * kvi_lockfile_leave to the end. Closing gives back in the order in which others may rely on: reader slots,
- * process byte, epoch byte, opening lock.
+ * kvi_lockfile_leave to the end. Closing gives back in the order in which others may rely on:
+ * reader slots, process byte, epoch byte, opening lock.
  *
  * Threads: one opens and one closes; between, any.
  */
@@ -46,8 +46,8 @@ static int file_check(struct kvi_lockfile *lockfile)
     return st.links ? 0 : EAGAIN;
 }
 
-/* Opens what is there or makes it; EAGAIN when it came or went in between. No fork may happen meanwhile, so that
- * no child has a descriptor that its handler does not know. */
+/* Opens what is there or makes it; EAGAIN when it came or went in between. No fork may happen
+ * meanwhile, so that no child has a descriptor that its handler does not know. */
 static int file_open(struct kvi_lockfile *lockfile)
 {
     int *fd = &lockfile->lock.fd;
@@ -125,8 +125,8 @@ static int obtain_file(struct kvi_lockfile *lockfile)
     return rc == EAGAIN ? kvi_error(KV_EBUSY, "%s: keeps being replaced", lockfile->lock.path) : rc;
 }
 
-/* Children must not get the mapping: it would keep the open file description, and with it our locks, alive, and
- * what they might write there would hit their parent. */
+/* Children must not get the mapping: it would keep the open file description, and with it our
+ * locks, alive, and what they might write there would hit their parent. */
 static int map_file(struct kvi_lockfile *lockfile)
 {
     void *base = NULL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what the lock file is bound to: which data file, which boot, which epoch; when it is made anew; and
- * whether both files are still those that are open (docs/LOCKFILE.md sections 2 and 3).
+ * Owns what the lock file is bound to: which data file, which boot, which epoch; when it is made
+ * anew; and whether both files are still those that are open (docs/LOCKFILE.md sections 2 and 3).
  *
- * kvi_bind is called once, with the opening lock held. Nothing is changed in a lock file whose users live.
- * kvi_lockfile_intact may be called by any thread.
+ * kvi_bind is called once, with the opening lock held. Nothing is changed in a lock file whose
+ * users live. kvi_lockfile_intact may be called by any thread.
  */
 #include "txn/lockfile_impl.h"
 
@@ -21,7 +21,8 @@
 
 /* ---- File systems ---- */
 
-/* f_type of file systems where another machine, or a daemon, stands between users of the same file. */
+/* f_type of file systems where another machine, or a daemon, stands between users of the same file.
+ */
 static const uint32_t foreign_magic[] = {
     0x6969,     /* nfs */
     0x517b,     /* smb */
@@ -46,8 +47,8 @@ static const uint32_t foreign_magic[] = {
 };
 #define OVERLAY_MAGIC 0x794c7630u
 
-/* A descriptor that was opened for reading only may show overlay's lower file, which writers never change: they
- * get a copy. Only a lock tells how it was opened. */
+/* A descriptor that was opened for reading only may show overlay's lower file, which writers never
+ * change: they get a copy. Only a lock tells how it was opened. */
 static int overlay_upper(const struct kvi_bound_file *file)
 {
     int rc = kvi_os->lock(file->fd, KVI_OS_LOCK_WRITE, KVI_DATA_PROBE, 1);
@@ -180,8 +181,8 @@ static int hold_epoch(struct kvi_lockfile *lockfile)
     return rc;
 }
 
-/* Looks before it locks, so that one who is refused is not itself taken for a foreign user, and once more after,
- * since two may come at once. */
+/* Looks before it locks, so that one who is refused is not itself taken for a foreign user, and
+ * once more after, since two may come at once. */
 static int enter_epoch(struct kvi_lockfile *lockfile)
 {
     bool foreign = false;
@@ -241,7 +242,8 @@ static int clear_tables(struct kvi_lockfile *lockfile)
     return kvi_table_refresh(lockfile);
 }
 
-/* A new epoch each time: a lock file that was copied from one in use must not look like that one. */
+/* A new epoch each time: a lock file that was copied from one in use must not look like that one.
+ */
 static int bind_first(struct kvi_lockfile *lockfile, bool *boot_same_out)
 {
     struct kvi_lock_head *head = lockfile->head;
@@ -280,8 +282,8 @@ int kvi_bind(struct kvi_lockfile *lockfile, bool *first_out, bool *boot_same_out
 
 /* ---- Intact ---- */
 
-/* No file at the path is no harm by itself: it was renamed, or we changed root. Nobody gets at the data by
- * another lock file without meeting our epoch. */
+/* No file at the path is no harm by itself: it was renamed, or we changed root. Nobody gets at the
+ * data by another lock file without meeting our epoch. */
 static int file_in_place(const struct kvi_bound_file *file)
 {
     struct kvi_os_stat st;

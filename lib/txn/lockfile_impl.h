@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the sources of the lock file share: the struct behind the handle, and the functions between them.
- * Private to lockfile*.c, process*.c, locks*.c and readers*.c.
+ * What the sources of the lock file share: the struct behind the handle, and the functions between
+ * them. Private to lockfile*.c, process*.c, locks*.c and readers*.c.
  *
  * Fields are set at open and not changed, unless their comment names a guard.
  */
@@ -18,8 +18,8 @@
 #include "txn/lockfile.h"
 #include "txn/lockfile_layout.h"
 
-/* How long an opener or closer waits for another (recovery and a last durable point may flush gigabytes), and
- * one who grows the tables for another. */
+/* How long an opener or closer waits for another (recovery and a last durable point may flush
+ * gigabytes), and one who grows the tables for another. */
 #ifdef KVI_SMALL_LIMITS
 #define KVI_OPENING_WAIT_MS 500u
 #define KVI_GROWING_WAIT_MS 200u
@@ -76,19 +76,21 @@ struct kvi_lockfile {
 
 /* ---- process_fork.c: what a forked child must not keep ---- */
 
-/* Opens of descriptors, and what hangs on them, between enter and leave: no fork happens meanwhile. */
+/* Opens of descriptors, and what hangs on them, between enter and leave: no fork happens meanwhile.
+ */
 void kvi_fork_enter(void);
 void kvi_fork_leave(void);
 
-/* Makes the page that fork wipes and registers the lock file; remove undoes both (also in a child). */
+/* Makes the page that fork wipes and registers the lock file; remove undoes both (also in a child).
+ */
 KVI_MUST_CHECK int kvi_fork_add(struct kvi_lockfile *lockfile);
 void kvi_fork_remove(struct kvi_lockfile *lockfile);
 
 /* Opens `fd`'s file again: a new open file description. Inside of enter and leave. */
 KVI_MUST_CHECK int kvi_fork_reopen(const struct kvi_bound_file *file, int flags, int *fd_out);
 
-/* Closes `fd` and leaves its open file description, with its locks, to a mapping that forked children do not
- * get. fd is closed in any case. Inside of enter and leave. */
+/* Closes `fd` and leaves its open file description, with its locks, to a mapping that forked
+ * children do not get. fd is closed in any case. Inside of enter and leave. */
 KVI_MUST_CHECK int kvi_fork_hold(int fd, void **hold_out);
 void kvi_fork_unhold(void **hold);
 
@@ -101,7 +103,8 @@ static inline uint64_t kvi_table_chunks(struct kvi_lockfile *lockfile)
 }
 KVI_MUST_CHECK int kvi_table_refresh(struct kvi_lockfile *lockfile);
 
-/* More chunks than `seen`, unless others added them meanwhile. KV_EREADERS: the address space is full. */
+/* More chunks than `seen`, unless others added them meanwhile. KV_EREADERS: the address space is
+ * full. */
 KVI_MUST_CHECK int kvi_table_grow(struct kvi_lockfile *lockfile, uint64_t seen);
 
 static inline uint8_t *kvi_table_chunk(const struct kvi_lockfile *lockfile, uint64_t chunk)
@@ -129,8 +132,8 @@ static inline struct kvi_reader_slot *kvi_table_reader(const struct kvi_lockfile
 /* Refuses file systems on which locks or shared mappings do not hold between all users. */
 KVI_MUST_CHECK int kvi_bind_supported(struct kvi_lockfile *lockfile);
 
-/* With the opening lock: decides whether we are first, checks the head against the data file, takes the epoch's
- * byte, and rebuilds if first. */
+/* With the opening lock: decides whether we are first, checks the head against the data file, takes
+ * the epoch's byte, and rebuilds if first. */
 KVI_MUST_CHECK int kvi_bind(struct kvi_lockfile *lockfile, bool *first_out, bool *boot_same_out);
 
 /* ---- process.c ---- */
@@ -160,8 +163,8 @@ void kvi_readers_free(struct kvi_lockfile *lockfile);
 KVI_MUST_CHECK int kvi_readers_find(struct kvi_lockfile *lockfile,
                                     struct kvi_reader_slot **slot_out);
 
-/* Clears the slot if its owner still is `owner`, which is dead: 0, or EAGAIN when it changed. With `take` the slot
- * is then ours and busy, else free. */
+/* Clears the slot if its owner still is `owner`, which is dead: 0, or EAGAIN when it changed. With
+ * `take` the slot is then ours and busy, else free. */
 KVI_MUST_CHECK int kvi_readers_clear(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot,
                                      uint64_t owner, bool take);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of the lock file and the bytes that are locked, as in docs/LOCKFILE.md sections 1 and 2. Private to
- * the lock file's own sources.
+ * The bytes of the lock file and the bytes that are locked, as in docs/LOCKFILE.md sections 1
+ * and 2. Private to the lock file's own sources.
  *
- * The file is shared by processes of one machine and one boot, so its structs are the C ones, in the machine's
- * byte order. Everything that changes while others look is atomic. All of it is input.
+ * The file is shared by processes of one machine and one boot, so its structs are the C ones, in
+ * the machine's byte order. Everything that changes while others look is atomic. All of it is
+ * input.
  */
 #ifndef KVI_TXN_LOCKFILE_LAYOUT_H
 #define KVI_TXN_LOCKFILE_LAYOUT_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns how many chunks of slots there are. The file's size is the only count; each env remembers how many it
- * has seen, and touches no more. Chunks are added, never removed, while anybody lives.
+ * Owns how many chunks of slots there are. The file's size is the only count; each env remembers
+ * how many it has seen, and touches no more. Chunks are added, never removed, while anybody lives.
  *
- *     head | processes, readers | processes, readers | ...  (mapped up to 64 MiB, so that no pointer moves)
+ *     head | processes, readers | processes, readers | ...  (mapped up to 64 MiB, so that no
+ * pointer moves)
  *
  * Any thread may call these.
  */
@@ -14,7 +15,9 @@
 #include "base/error.h"
 #include "kv.h"
 
-#define GROW_SHARE 4u /* the tables grow by a quarter, so that searching them stays cheap in sum */
+#define GROW_SHARE                                                                                 \
+    4u /* the tables grow by a quarter, so that searching them stays cheap in sum   \
+                       */
 
 static void raise_chunks(struct kvi_lockfile *lockfile, uint64_t chunks)
 {
@@ -55,7 +58,8 @@ static uint64_t chunks_to_add(uint64_t have)
     return add < KVI_CHUNKS_MAX - have ? add : KVI_CHUNKS_MAX - have;
 }
 
-/* With the growing lock. Bytes that a part of a chunk already had are zeros as well: nobody used them. */
+/* With the growing lock. Bytes that a part of a chunk already had are zeros as well: nobody used
+ * them. */
 static int extend_file(struct kvi_lockfile *lockfile, uint64_t seen)
 {
     uint64_t have;

@@ -2,10 +2,10 @@
 /*
  * Owns the writer lock and the flush lock, and single bytes that are locked for a moment.
  *
- * A gate is two locks, one behind the other: a queue among the env's threads, strictly in order and handed over
- * directly, and then a byte of the lock file among processes (docs/LOCKFILE.md section 4). Neither belongs to a
- * thread. The kernel's lock is never waited for, but asked for again, so that every wait ends in time and a
- * dead holder is noticed at once.
+ * A gate is two locks, one behind the other: a queue among the env's threads, strictly in order and
+ * handed over directly, and then a byte of the lock file among processes (docs/LOCKFILE.md section
+ * 4). Neither belongs to a thread. The kernel's lock is never waited for, but asked for again, so
+ * that every wait ends in time and a dead holder is noticed at once.
  *
  *     threads -> gate.mutex, in order -> "next in line" (only while others wait) -> "holder"
  *
@@ -135,8 +135,8 @@ static void queue_remove(struct kvi_gate *gate, struct kvi_gate_waiter *waiter)
     gate->waiters--;
 }
 
-/* pthreads count on CLOCK_MONOTONIC here, the library on a clock that goes on in suspend: so only the rest of
- * the wait is turned into a point in time. */
+/* pthreads count on CLOCK_MONOTONIC here, the library on a clock that goes on in suspend: so only
+ * the rest of the wait is turned into a point in time. */
 static int wait_granted(struct kvi_gate *gate, struct kvi_gate_waiter *waiter,
                         const struct deadline *deadline)
 {
@@ -215,7 +215,8 @@ static int try_byte(struct kvi_lockfile *lockfile, uint64_t byte)
     return kvi_os->lock(lockfile->lock.fd, KVI_OS_LOCK_WRITE, byte, 1);
 }
 
-/* Whether somebody waited for the gate a short time ago. An old stamp is wiped, one of the future is nonsense. */
+/* Whether somebody waited for the gate a short time ago. An old stamp is wiped, one of the future
+ * is nonsense. */
 static bool gate_wanted(struct kvi_lock_gate *shared)
 {
     uint64_t wanted = atomic_load_explicit(&shared->wanted_ns, memory_order_seq_cst);
@@ -230,8 +231,8 @@ static bool gate_wanted(struct kvi_lock_gate *shared)
     return false;
 }
 
-/* Asks for the byte until it is ours; EAGAIN when the time is over. Only who has to wait leaves a stamp, and asks
- * once more after it, so that a holder who gives in between sees it. */
+/* Asks for the byte until it is ours; EAGAIN when the time is over. Only who has to wait leaves a
+ * stamp, and asks once more after it, so that a holder who gives in between sees it. */
 static int ask_for_byte(struct kvi_lockfile *lockfile, struct kvi_lock_gate *shared, uint64_t byte,
                         const struct deadline *deadline)
 {
@@ -316,8 +317,8 @@ static int gate_lock(struct kvi_lockfile *lockfile, enum kvi_lock_gate_name name
     return 0;
 }
 
-/* Giving and the look at the stamp, like stamping and asking on the other side, are in one order for all: either
- * the asker gets the byte or we see the stamp. */
+/* Giving and the look at the stamp, like stamping and asking on the other side, are in one order
+ * for all: either the asker gets the byte or we see the stamp. */
 static void gate_unlock(struct kvi_lockfile *lockfile, enum kvi_lock_gate_name name)
 {
     struct kvi_lock_gate *shared;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking after an env: sync, info, stat, readers, trim, check, copy. Contracts are those of kv.h; arguments
- * were checked by the api layer.
+ * Looking after an env: sync, info, stat, readers, trim, check, copy. Contracts are those of kv.h;
+ * arguments were checked by the api layer.
  */
 #ifndef KVI_TXN_MAINTAIN_H
 #define KVI_TXN_MAINTAIN_H

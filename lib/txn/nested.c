@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nested write txns: a pager on top of the parent's, records copied from the parent's tables (DESIGN 7).
+ * Nested write txns: a pager on top of the parent's, records copied from the parent's tables
+ * (DESIGN 7).
  *
- * The parent's cursors are parked at begin, so that nothing in the parent points at pages that the child may
- * replace. Commit hands pages and records to the parent; abort drops them and leaves the parent as it was.
+ * The parent's cursors are parked at begin, so that nothing in the parent points at pages that the
+ * child may replace. Commit hands pages and records to the parent; abort drops them and leaves the
+ * parent as it was.
  */
 #include "txn/txn.h"
 

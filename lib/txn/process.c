@@ -2,10 +2,11 @@
 /*
  * Owns process slots: taking one, and telling whether an owner lives.
  *
- * An owner word is (incarnation, slot). It lives as long as the slot's byte is locked and the slot still has that
- * incarnation. The byte is locked for writing, through an open file description that only a mapping keeps;
- * whoever asks, asks as a reader (docs/LOCKFILE.md, L1 and L2). Incarnations only grow and begin at a random
- * number, so that a word left in some slot never names a later owner.
+ * An owner word is (incarnation, slot). It lives as long as the slot's byte is locked and the slot
+ * still has that incarnation. The byte is locked for writing, through an open file description that
+ * only a mapping keeps; whoever asks, asks as a reader (docs/LOCKFILE.md, L1 and L2). Incarnations
+ * only grow and begin at a random number, so that a word left in some slot never names a later
+ * owner.
  *
  * Taking a slot needs the opening lock; the questions may be asked by any thread at any time.
  */
@@ -110,7 +111,8 @@ static int next_incarnation(uint64_t last, uint64_t *incarnation_out)
     return rc;
 }
 
-/* The incarnation comes last: before it stands there, words of the slot's last owner are dead or will be. */
+/* The incarnation comes last: before it stands there, words of the slot's last owner are dead or
+ * will be. */
 static int occupy_slot(struct kvi_lockfile *lockfile, uint64_t index)
 {
     struct kvi_process_slot *slot = kvi_table_process(lockfile, index);
@@ -157,8 +159,8 @@ uint64_t kvi_lockfile_self(const struct kvi_lockfile *lockfile)
     return lockfile->self;
 }
 
-/* The byte is asked first: an owner that ends after that is one that lived when it was asked about. An answer
- * that cannot be had counts as life, the safe side: its pins stay. */
+/* The byte is asked first: an owner that ends after that is one that lived when it was asked about.
+ * An answer that cannot be had counts as life, the safe side: its pins stay. */
 bool kvi_lockfile_alive(struct kvi_lockfile *lockfile, uint64_t owner)
 {
     uint64_t index = slot_of(owner);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the list of this process's open lock files and what happens to them at fork: the child closes the
- * descriptor that locks are taken through, and learns from a wiped page that its handles are its parent's.
- * Makes and ends the mappings that keep the "I live" locks (docs/LOCKFILE.md, L2 and L3).
+ * Owns the list of this process's open lock files and what happens to them at fork: the child
+ * closes the descriptor that locks are taken through, and learns from a wiped page that its handles
+ * are its parent's. Makes and ends the mappings that keep the "I live" locks (docs/LOCKFILE.md, L2
+ * and L3).
  *
- * A fork waits for the registry's mutex, so between kvi_fork_enter and kvi_fork_leave no child can be made that
- * has a descriptor which the handler does not know. Children made by a bare system call run no handler: the
- * page is wiped all the same, and the mappings are not theirs.
+ * A fork waits for the registry's mutex, so between kvi_fork_enter and kvi_fork_leave no child can
+ * be made that has a descriptor which the handler does not know. Children made by a bare system
+ * call run no handler: the page is wiped all the same, and the mappings are not theirs.
  *
  * Any thread may call these. Entries are freed by who added them.
  */
@@ -39,7 +40,8 @@ void kvi_fork_leave(void)
     (void)pthread_mutex_unlock(&registry_mutex);
 }
 
-/* An env that was opened read-only without locks is as good in a child: it has its own copy of the state. */
+/* An env that was opened read-only without locks is as good in a child: it has its own copy of the
+ * state. */
 static bool works_on(const struct kvi_lockfile *lockfile)
 {
     return lockfile->without_file && lockfile->read_only;

@@ -2,8 +2,8 @@
 /*
  * Read txns: a reader slot that pins a snapshot, and the snapshot's main table (DESIGN 6).
  *
- * Begin is claim, pin, load: no system call but where the process has not yet seen how long the file is. A
- * snapshot's pages may be touched only between pin and unpin.
+ * Begin is claim, pin, load: no system call but where the process has not yet seen how long the
+ * file is. A snapshot's pages may be touched only between pin and unpin.
  */
 #include "txn/txn.h"
 

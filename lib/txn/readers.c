@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what read txns do all day: claim a slot that the thread remembers, pin, unpin, release; and the scan that
- * tells the writer what is pinned. Finding, clearing and growing: readers_find.c.
+ * Owns what read txns do all day: claim a slot that the thread remembers, pin, unpin, release; and
+ * the scan that tells the writer what is pinned. Finding, clearing and growing: readers_find.c.
  *
- * A slot is a cache line: the pinned snapshot's word, its owner. Rules R1 and R2 and what a death at each step
- * leaves stand in docs/LOCKFILE.md section 5.
+ * A slot is a cache line: the pinned snapshot's word, its owner. Rules R1 and R2 and what a death
+ * at each step leaves stand in docs/LOCKFILE.md section 5.
  *
- * Each thread remembers a few slots that it released, by the number of their lock file, never by a pointer to
- * it. What it remembers is a guess: the slot is taken by compare-and-swap from "idle, ours".
+ * Each thread remembers a few slots that it released, by the number of their lock file, never by a
+ * pointer to it. What it remembers is a guess: the slot is taken by compare-and-swap from "idle,
+ * ours".
  */
 #include "txn/lockfile_impl.h"
 
@@ -66,7 +67,8 @@ int kvi_reader_claim(struct kvi_lockfile *lockfile, struct kvi_reader_slot **slo
     return KVI_LIKELY(*slot_out != NULL) ? 0 : kvi_readers_find(lockfile, slot_out);
 }
 
-/* A slot that is not ours any more, because somebody scribbled, is left alone; so is the parent's in a child. */
+/* A slot that is not ours any more, because somebody scribbled, is left alone; so is the parent's
+ * in a child. */
 void kvi_reader_release(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot)
 {
     uint64_t busy = lockfile->self << 2 | KVI_READER_BUSY;
@@ -131,8 +133,8 @@ void kvi_reader_unpin(struct kvi_reader_slot *slot)
 
 /* ---- Scan ---- */
 
-/* What the slot pins: word 0 if nothing. The owner is read after the word, so that a dead owner proves that the
- * word is no living one's. */
+/* What the slot pins: word 0 if nothing. The owner is read after the word, so that a dead owner
+ * proves that the word is no living one's. */
 static void look_at_slot(struct kvi_lockfile *lockfile, struct kvi_alive_memo *memo,
                          struct kvi_reader_slot *slot, bool clear_dead,
                          struct kvi_reader_info *info)

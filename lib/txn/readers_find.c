@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the rare half of reader slots: finding one when the thread remembers none, clearing what the dead left,
- * giving all back at close.
+ * Owns the rare half of reader slots: finding one when the thread remembers none, clearing what the
+ * dead left, giving all back at close.
  *
- * A search goes through ever dearer ways: a lap for slots that are free or our own idle ones; a lap that asks
- * which owners live and takes over from the dead; growing the tables; and, where that is not allowed or fails,
- * a lap that takes other envs' idle slots. Each step is a compare-and-swap of the whole owner word from what was
- * seen (docs/LOCKFILE.md, R1), so no lock is needed, and a death in between leaves a slot that is cleared later.
+ * A search goes through ever dearer ways: a lap for slots that are free or our own idle ones; a lap
+ * that asks which owners live and takes over from the dead; growing the tables; and, where that is
+ * not allowed or fails, a lap that takes other envs' idle slots. Each step is a compare-and-swap of
+ * the whole owner word from what was seen (docs/LOCKFILE.md, R1), so no lock is needed, and a death
+ * in between leaves a slot that is cleared later.
  *
  * Any thread may call these.
  */
@@ -66,7 +67,8 @@ static bool try_free(struct kvi_lockfile *lockfile, struct kvi_alive_memo *memo,
     (void)memo;
     if (owner == owner_state(lockfile, KVI_READER_IDLE))
         return swap_owner(slot, owner, owner_state(lockfile, KVI_READER_BUSY));
-    /* A word without an owner is nonsense; it goes the long way, so that it is never taken for our pin. */
+    /* A word without an owner is nonsense; it goes the long way, so that it is never taken for our
+     * pin. */
     return owner == 0 && kvi_readers_clear(lockfile, slot, owner, true) == 0;
 }
 
@@ -122,7 +124,8 @@ static bool at_limit(struct kvi_lockfile *lockfile)
     return lockfile->max_readers && slots_allowed(lockfile) == lockfile->max_readers;
 }
 
-/* The tables are full as far as this process knows: the dead first, then more room. EAGAIN: search again. */
+/* The tables are full as far as this process knows: the dead first, then more room. EAGAIN: search
+ * again. */
 static int search_further(struct kvi_lockfile *lockfile, struct kvi_reader_slot **slot_out)
 {
     uint64_t chunks = kvi_table_chunks(lockfile);

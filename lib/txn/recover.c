@@ -2,11 +2,12 @@
 /*
  * Recovery: which snapshot the file stands for, and making it true (docs/DURABILITY.md section 8).
  *
- * Everything is read with pread: what is looked at here may be damaged, and a read error must be an error, not
- * a signal (D11). All of the lock file's state that is used is compared with the data file first. Writes only
- * bytes that are there already, until the chosen snapshot has been flushed.
+ * Everything is read with pread: what is looked at here may be damaged, and a read error must be an
+ * error, not a signal (D11). All of the lock file's state that is used is compared with the data
+ * file first. Writes only bytes that are there already, until the chosen snapshot has been flushed.
  *
- * Runs alone: as the first living user, or with writer and flush lock held. Other threads and processes may read.
+ * Runs alone: as the first living user, or with writer and flush lock held. Other threads and
+ * processes may read.
  */
 #include "txn/recover.h"
 
@@ -20,7 +21,8 @@
 
 #define FROM_SHARED 2u /* recovery.from: the lock file's newest committed, in no slot */
 
-/* A byte far past any data that tells whether the descriptor may write: only such a one can be locked so. */
+/* A byte far past any data that tells whether the descriptor may write: only such a one can be
+ * locked so. */
 #define PROBE_BYTE (((uint64_t)1 << 62) + ((uint64_t)1 << 61))
 
 #define LOOK_TRIES 8 /* readings of slots while somebody is writing them */
@@ -145,8 +147,8 @@ static unsigned slot_announced(const struct recovery *r)
     return slot < 2 ? slot : 2;
 }
 
-/* The slot is as the lock file says, or holds what was announced for it, or the durable snapshot with which
- * a takeover was covering that (T3). */
+/* The slot is as the lock file says, or holds what was announced for it, or the durable snapshot
+ * with which a takeover was covering that (T3). */
 static bool slot_vouched(const struct recovery *r, unsigned slot)
 {
     const struct kvi_shared *shared = r->env->shared;
@@ -170,7 +172,8 @@ static void judge_shared(struct recovery *r)
         return;
     r->vouched = true;
     r->durable_slot = durable != kvi_slots_word(&r->slots, 0);
-    /* What a takeover wrote may not be on disk: the other slot is the one that holds it for certain. */
+    /* What a takeover wrote may not be on disk: the other slot is the one that holds it for
+     * certain. */
     if (slot_announced(r) == r->durable_slot &&
         durable == kvi_slots_word(&r->slots, 1 - r->durable_slot))
         r->durable_slot = 1 - r->durable_slot;
@@ -288,7 +291,8 @@ static bool slot_names_chosen(const struct recovery *r, unsigned slot)
            r->slots.meta[slot].txnid == r->chosen.txnid;
 }
 
-/* The walk has written the new pages again; now the metas that name the chosen one, then the flush. */
+/* The walk has written the new pages again; now the metas that name the chosen one, then the flush.
+ */
 static int make_pages_true(struct recovery *r)
 {
     for (unsigned slot = 0; slot < 2; slot++) {
@@ -309,8 +313,9 @@ static void forget_shared(struct recovery *r)
         atomic_store(&r->env->shared->ready, 0);
 }
 
-/* A snapshot that only the lock file names stays its candidate until a slot names it: who is killed here leaves
- * the next one to do the same again. Once a slot is written, the lock file does not vouch for it any more. */
+/* A snapshot that only the lock file names stays its candidate until a slot names it: who is killed
+ * here leaves the next one to do the same again. Once a slot is written, the lock file does not
+ * vouch for it any more. */
 static int make_true(struct recovery *r)
 {
     unsigned target = 1 - (r->from == FROM_SHARED ? r->durable_slot : r->from);
@@ -335,7 +340,8 @@ static int make_true(struct recovery *r)
 
 /* ---- The shared state (R7) ---- */
 
-/* The last id that was given out, as far as it is known, and in a new generation if it may not be. */
+/* The last id that was given out, as far as it is known, and in a new generation if it may not be.
+ */
 static uint64_t txnid_last_of(const struct recovery *r)
 {
     uint64_t shared_last = atomic_load(&r->env->shared->txnid_last);

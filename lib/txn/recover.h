@@ -19,11 +19,15 @@
 #include "txn/recover_slots.h"
 
 /* shared.poison */
-#define KVI_POISON_FLUSH 1u /* a flush failed: back to the durable snapshot before the next write */
-#define KVI_POISON_PENDING 2u /* recovery chose, but could not write: to be finished before that */
+#define KVI_POISON_FLUSH                                                                           \
+    1u /* a flush failed: back to the durable snapshot before the next write  \
+                             */
+#define KVI_POISON_PENDING                                                                         \
+    2u /* recovery chose, but could not write: to be finished before that   \
+                               */
 
-/* The generation of a txnid, and the id from which those of the next generation count on. The last generation
- * is not left: after 65535 unclean opens ids only count. */
+/* The generation of a txnid, and the id from which those of the next generation count on. The last
+ * generation is not left: after 65535 unclean opens ids only count. */
 #define KVI_TXNID_GENERATION_SHIFT 48
 uint64_t kvi_txnid_raise(uint64_t txnid);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What follows a failed or unfinished flush: takeover of a dead flusher's announcement, poison and its end
- * (docs/DURABILITY.md sections 6 and 7).
+ * What follows a failed or unfinished flush: takeover of a dead flusher's announcement, poison and
+ * its end (docs/DURABILITY.md sections 6 and 7).
  *
- * Needs writer and flush lock: no write txn is half-way, the newest committed snapshot stands still, and nobody
- * else writes a slot. The slot that holds the durable snapshot is never written here (D3); the other one is
- * written with that same snapshot, base 0, so that a meta whose flush failed cannot come back.
+ * Needs writer and flush lock: no write txn is half-way, the newest committed snapshot stands
+ * still, and nobody else writes a slot. The slot that holds the durable snapshot is never written
+ * here (D3); the other one is written with that same snapshot, base 0, so that a meta whose flush
+ * failed cannot come back.
  */
 #include <errno.h>
 #include <string.h>
@@ -56,8 +57,8 @@ void kvi_visible_advance(struct kv_env *env, uint64_t word, uint64_t txnid)
     while (seen != word) {
         struct kvi_snapshot old;
 
-        /* As long as it is visible it is live; a failure to read it means that it is not any more, and then
-         * the exchange fails, or that the lock file names nothing there. */
+        /* As long as it is visible it is live; a failure to read it means that it is not any more,
+         * and then the exchange fails, or that the lock file names nothing there. */
         if (seen && !kvi_snapshot_load(env, seen, &old) && old.snap.txnid >= txnid &&
             atomic_load(visible) == seen)
             return;
@@ -72,8 +73,8 @@ void kvi_announcement_clear(struct kv_env *env)
     atomic_store(&env->shared->announcement, 0);
 }
 
-/* Writes the durable snapshot over slot X and flushes (T3, T4, Q2). First its own slot once more, same bytes:
- * of two alike slots the one that stays may never have reached the disk. */
+/* Writes the durable snapshot over slot X and flushes (T3, T4, Q2). First its own slot once more,
+ * same bytes: of two alike slots the one that stays may never have reached the disk. */
 static int cover_slot(struct kv_env *env, unsigned x, uint64_t durable, struct kvi_meta *meta_out)
 {
     int rc = kvi_slot_expect(env, 1 - x, durable, meta_out);
@@ -91,7 +92,8 @@ static int cover_slot(struct kv_env *env, unsigned x, uint64_t durable, struct k
 
 /* ---- Takeover ---- */
 
-/* T2: the newest committed snapshot's pages are written once more. *whole_out false: some are lost. */
+/* T2: the newest committed snapshot's pages are written once more. *whole_out false: some are lost.
+ */
 static int rewrite_committed(struct kv_env *env, const struct kvi_meta *durable, bool *whole_out)
 {
     struct kvi_meta meta = {.page_size = env->geometry.page_size};

@@ -139,7 +139,8 @@ int kvi_data_flush(struct kv_env *env)
     return 0;
 }
 
-/* The word last: with the others wrong a slot is at worst not vouched for, with the word wrong not live. */
+/* The word last: with the others wrong a slot is at worst not vouched for, with the word wrong not
+ * live. */
 void kvi_slot_publish(struct kv_env *env, unsigned slot, uint64_t word, const struct kvi_meta *meta)
 {
     struct kvi_shared *shared = env->shared;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two meta slots as bytes of the file: read, judged, chosen between, written. Private to recovery and
- * durable points.
+ * The two meta slots as bytes of the file: read, judged, chosen between, written. Private to
+ * recovery and durable points.
  *
- * Knows no lock and no shared state; who calls decides whether a slot may be written (docs/DURABILITY.md D3).
+ * Knows no lock and no shared state; who calls decides whether a slot may be written
+ * (docs/DURABILITY.md D3).
  */
 #ifndef KVI_TXN_RECOVER_SLOTS_H
 #define KVI_TXN_RECOVER_SLOTS_H
@@ -21,12 +22,12 @@ struct kvi_slots {
     uint8_t bytes[2][KVI_META_BYTES];
 };
 
-/* Reads both. At least one is KVI_META_OK, and if both are, they belong to the same database: else KV_ENOTDB,
- * KV_EVERSION, KV_ECORRUPT (step R1). */
+/* Reads both. At least one is KVI_META_OK, and if both are, they belong to the same database: else
+ * KV_ENOTDB, KV_EVERSION, KV_ECORRUPT (step R1). */
 KVI_MUST_CHECK int kvi_slots_read(int fd, const char *path, struct kvi_slots *slots_out);
 
-/* Which slot is the newest, and whether its snapshot must be walked against the other one's before it is
- * believed. KV_ECORRUPT: two snapshots with one txnid. Pure. */
+/* Which slot is the newest, and whether its snapshot must be walked against the other one's before
+ * it is believed. KV_ECORRUPT: two snapshots with one txnid. Pure. */
 struct kvi_slots_choice {
     unsigned slot;
     bool walk;
@@ -43,7 +44,8 @@ bool kvi_slots_same(const struct kvi_slots *slots);
 /* Same, and left so by a close rather than by a recovery. */
 bool kvi_slots_clean(const struct kvi_slots *slots);
 
-/* Writes `meta` (its checksum is set); and the bytes that a slot had when it was read. Not flushed. */
+/* Writes `meta` (its checksum is set); and the bytes that a slot had when it was read. Not flushed.
+ */
 KVI_MUST_CHECK int kvi_slot_write(struct kv_env *env, unsigned slot, struct kvi_meta *meta);
 KVI_MUST_CHECK int kvi_slot_rewrite(struct kv_env *env, const struct kvi_slots *slots,
                                     unsigned slot);

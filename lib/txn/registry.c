@@ -185,7 +185,8 @@ static int entry_take(struct kvi_registry *registry, const char *text, uint32_t 
     return 0;
 }
 
-/* An entry whose name at `txnid` is this one: by its newest name in the hash, else an older name. */
+/* An entry whose name at `txnid` is this one: by its newest name in the hash, else an older name.
+ */
 static uint32_t entry_find(const struct kvi_registry *registry, const char *text, uint64_t txnid)
 {
     uint32_t index = registry->buckets[bucket_of(registry, text)];

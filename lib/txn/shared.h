@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state that all processes of a database share: which snapshot is newest committed, newest visible,
- * durable, and what the meta slots hold. It stands in the lock file's first page, or in private memory for
- * databases without locks.
+ * The state that all processes of a database share: which snapshot is newest committed, newest
+ * visible, durable, and what the meta slots hold. It stands in the lock file's first page, or in
+ * private memory for databases without locks.
  *
- * A snapshot is named by one 64-bit word: its snapshot page's number in the high 48 bits, the low 16 bits of
- * that page's checksum below; 0 names none. A word is therefore never half-published. The bytes are input:
- * another process may have scribbled over them, so whoever follows a word verifies the page.
+ * A snapshot is named by one 64-bit word: its snapshot page's number in the high 48 bits, the low
+ * 16 bits of that page's checksum below; 0 names none. A word is therefore never half-published.
+ * The bytes are input: another process may have scribbled over them, so whoever follows a word
+ * verifies the page.
  *
- * Who writes what: `committed` the holder of the writer lock; `visible`, `durable`, the slots, the announcement
- * and poison the holder of the flush lock. The owner of a field may read it relaxed; everybody else with
- * acquire.
+ * Who writes what: `committed` the holder of the writer lock; `visible`, `durable`, the slots, the
+ * announcement and poison the holder of the flush lock. The owner of a field may read it relaxed;
+ * everybody else with acquire.
  */
 #ifndef KVI_TXN_SHARED_H
 #define KVI_TXN_SHARED_H

@@ -2,10 +2,10 @@
 /*
  * From a snapshot's word to its verified, decoded page.
  *
- * The word comes from shared memory, so it is input like the file is: the page number is compared with the
- * file and the mapping before a byte there is looked at, and the 16 tag bits only choose which page is
- * meant; the page's own checksum proves it. Refuses snapshots with features of later versions. Any thread; the
- * caller sees to it that the snapshot is live.
+ * The word comes from shared memory, so it is input like the file is: the page number is compared
+ * with the file and the mapping before a byte there is looked at, and the 16 tag bits only choose
+ * which page is meant; the page's own checksum proves it. Refuses snapshots with features of later
+ * versions. Any thread; the caller sees to it that the snapshot is live.
  */
 #include <string.h>
 

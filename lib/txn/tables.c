@@ -2,11 +2,13 @@
 /*
  * Tables by handle and by name inside one txn: see txn.h.
  *
- * A named table is a cell of kind "table" in the main table. Opening reads its record into an entry; changes are
- * kept there and stored at commit. Create, drop and rename change the main table at once.
+ * A named table is a cell of kind "table" in the main table. Opening reads its record into an
+ * entry; changes are kept there and stored at commit. Create, drop and rename change the main table
+ * at once.
  *
- * Two hashes lead to an entry: slots by handle, buckets by name. Of each table there is one live entry without an
- * inner one in a txn and those around it, whatever handles lead to it; else two trees would change the same pages.
+ * Two hashes lead to an entry: slots by handle, buckets by name. Of each table there is one live
+ * entry without an inner one in a txn and those around it, whatever handles lead to it; else two
+ * trees would change the same pages.
  */
 #include "txn/txn.h"
 
@@ -208,7 +210,8 @@ void kvi_tables_release(struct kv_txn *txn)
     txn->slots_count = 0;
 }
 
-/* Where the handle leads in this txn or one around it: to the innermost copy; dropped ones included. */
+/* Where the handle leads in this txn or one around it: to the innermost copy; dropped ones
+ * included. */
 static struct kvi_txn_table *entry_near(const struct kv_txn *txn, kv_table handle)
 {
     struct kvi_txn_table *entry = NULL;
@@ -253,8 +256,8 @@ static int record_find(struct kv_txn *txn, const char *name, struct kvi_table_re
     return wrong ? kvi_corrupt(txn->env->path, KVI_NO_PGNO, wrong) : 0;
 }
 
-/* First use of a handle in this txn. Two handles may have come to mean one name, so that an entry is looked
- * for by name too: there must be one only. */
+/* First use of a handle in this txn. Two handles may have come to mean one name, so that an entry
+ * is looked for by name too: there must be one only. */
 static int entry_load(struct kv_txn *txn, kv_table handle, struct kvi_txn_table **out)
 {
     struct kvi_txn_table *near = entry_near(txn, handle);
@@ -329,8 +332,8 @@ static int table_create(struct kv_txn *txn, const char *name, struct kvi_table_r
     return rc;
 }
 
-/* The handle to give for `name`, whose entry is `entry` (NULL: none yet). One that leads to another table in
- * this txn, which renamed it, will not do. */
+/* The handle to give for `name`, whose entry is `entry` (NULL: none yet). One that leads to another
+ * table in this txn, which renamed it, will not do. */
 static int handle_give(const struct kv_txn *txn, const char *name,
                        const struct kvi_txn_table *entry, kv_table *handle_out)
 {
@@ -429,7 +432,8 @@ int kvi_table_rename(struct kv_txn *txn, kv_table handle, const char *name)
         rc = kvi_txn_table(txn, handle, &entry);
     if (rc)
         return rc;
-    /* The record's unsealed root must not reach a page: an empty one holds the place until commit. */
+    /* The record's unsealed root must not reach a page: an empty one holds the place until commit.
+     */
     memset(bytes, 0, sizeof(bytes));
     rc = kvi_txn_changed(txn, kvi_tree_put(&txn->main.tree, key_of(name), &put,
                                            KVI_PUT_TABLE | KV_NOOVERWRITE));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Giving space back to the file system on request: pages of the tail are moved lower down, the free tail is cut,
- * free ranges are punched (DESIGN 4).
+ * Giving space back to the file system on request: pages of the tail are moved lower down, the free
+ * tail is cut, free ranges are punched (DESIGN 4).
  *
- * Holds the writer lock, so that no page that is found free can be handed out meanwhile. What is punched reads
- * as zeros and is allocated again by the next write there.
+ * Holds the writer lock, so that no page that is found free can be handed out meanwhile. What is
+ * punched reads as zeros and is allocated again by the next write there.
  */
 #include "txn/maintain.h"
 
@@ -39,7 +39,8 @@ static int punch_range(void *context, uint64_t pgno, uint64_t count)
 
 /* ---- Defragmentation ---- */
 
-/* The page number at and above which a page is in the tail: what is in use would fit below with some room. */
+/* The page number at and above which a page is in the tail: what is in use would fit below with
+ * some room. */
 static uint64_t tail_from(const struct kv_txn *txn)
 {
     const struct kvi_snap *snap = &txn->snapshot.snap;

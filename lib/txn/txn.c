@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Begin, commit, abort: the part that readers, writers and nested writers share. What each does with its
- * snapshot is in read.c, write.c and nested.c; see txn.h for the states.
+ * Begin, commit, abort: the part that readers, writers and nested writers share. What each does
+ * with its snapshot is in read.c, write.c and nested.c; see txn.h for the states.
  */
 #include "txn/txn.h"
 

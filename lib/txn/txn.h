@@ -2,12 +2,13 @@
 /*
  * Transactions: a pinned snapshot, and for writers the changes on top of it.
  *
- * States. ACTIVE; RESET (a reader without snapshot, waiting for renew); FAILED (a change went wrong half-way:
- * only abort remains, so that tree code needs no undo). A txn with a live child refuses everything but abort.
+ * States. ACTIVE; RESET (a reader without snapshot, waiting for renew); FAILED (a change went wrong
+ * half-way: only abort remains, so that tree code needs no undo). A txn with a live child refuses
+ * everything but abort.
  *
- * Tables. Each table used in a txn has an entry with its tree, found by handle; named tables' records are read
- * from the main table at first use and written back at commit. A dropped table's entry stays until the txn
- * ends, since cursors may still point to it.
+ * Tables. Each table used in a txn has an entry with its tree, found by handle; named tables'
+ * records are read from the main table at first use and written back at commit. A dropped table's
+ * entry stays until the txn ends, since cursors may still point to it.
  *
  * One thread at a time. Owner: the caller of begin; freed by commit and abort.
  */
@@ -99,8 +100,8 @@ KVI_MUST_CHECK int kvi_txn_usable(const struct kv_txn *txn, bool change);
 /* Passes rc on; a result that may have left pages half changed fails the txn (T5). */
 int kvi_txn_changed(struct kv_txn *txn, int rc);
 
-/* Memory of at least size_bytes that lives until the call after the next or the txn's end, so that arguments may
- * point into what the last call gave; NULL: none. */
+/* Memory of at least size_bytes that lives until the call after the next or the txn's end, so that
+ * arguments may point into what the last call gave; NULL: none. */
 uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes);
 
 /* Frees a txn's tables, cursors and memory; pages and locks are dealt with before. */
@@ -134,7 +135,8 @@ KVI_MUST_CHECK int kvi_table_empty(struct kv_txn *txn, kv_table handle);
 KVI_MUST_CHECK int kvi_table_rename(struct kv_txn *txn, kv_table handle, const char *name);
 KVI_MUST_CHECK int kvi_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context);
 
-/* Stores the records of changed tables in the main table, sealing their trees: commit's first step. */
+/* Stores the records of changed tables in the main table, sealing their trees: commit's first step.
+ */
 KVI_MUST_CHECK int kvi_tables_store(struct kv_txn *txn);
 /* Makes a nested txn's tables its parent's; and after a commit tells the registry of renames. */
 KVI_MUST_CHECK int kvi_tables_merge(struct kv_txn *child);

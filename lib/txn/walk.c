@@ -106,8 +106,8 @@ static int base_damaged(const struct state *s, uint64_t pgno, const char *what)
     return WALK_BASE_DAMAGED;
 }
 
-/* kvi_space_io.read of the base's map: verified, kept until another page takes its place in the cache. The
- * callers in space/map.c never hold one page while they ask for the next. */
+/* kvi_space_io.read of the base's map: verified, kept until another page takes its place in the
+ * cache. The callers in space/map.c never hold one page while they ask for the next. */
 static int base_read(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
                      const uint8_t **page_out)
 {
@@ -173,7 +173,8 @@ static int base_open(struct state *s)
     return 0;
 }
 
-/* Whether the page is the base's, and so old. The child is never asked: a lost write leaves an old page. */
+/* Whether the page is the base's, and so old. The child is never asked: a lost write leaves an old
+ * page. */
 static int is_old(struct state *s, uint64_t pgno, bool *old_out)
 {
     int rc;
@@ -245,7 +246,8 @@ static int admit(struct state *s, uint64_t pgno, uint64_t count)
     return 0;
 }
 
-/* Reads, verifies and (rewrite) writes again what `e` names; run_bytes: value size of an overflow run. */
+/* Reads, verifies and (rewrite) writes again what `e` names; run_bytes: value size of an overflow
+ * run. */
 static int take(struct state *s, const struct expected *e, uint64_t count, uint64_t run_bytes,
                 uint8_t *bytes)
 {
@@ -375,8 +377,8 @@ static int walk_tree(struct state *s, const struct kvi_table_record *record, uin
 
 /* ---- The newer snapshot's space map ---- */
 
-/* Entries of one page of the map, the first of which begins at region `first`. Bitmaps are proved by their
- * checksum; what they claim is not compared with the trees here. */
+/* Entries of one page of the map, the first of which begins at region `first`. Bitmaps are proved
+ * by their checksum; what they claim is not compared with the trees here. */
 static int walk_entries(struct state *s, const uint8_t *entries, uint64_t count, unsigned level,
                         uint64_t first, uint64_t txnid_max)
 {
@@ -438,7 +440,8 @@ static int walk_snapshot(struct state *s)
                       meta->txnid);
     if (!rc)
         rc = walk_tree(s, &s->snap.main, meta->txnid, true);
-    /* The pages of the tree of named snapshots; what those claim was flushed when they were made. */
+    /* The pages of the tree of named snapshots; what those claim was flushed when they were made.
+     */
     if (!rc)
         rc = walk_tree(s, &s->snap.named, meta->txnid, false);
 out:

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk: whether a snapshot is whole on top of an older one (docs/DURABILITY.md section 8). Private to
- * recovery.
+ * The walk: whether a snapshot is whole on top of an older one (docs/DURABILITY.md section 8).
+ * Private to recovery.
  *
- * Reads with pread into memory of its own, so that a read error is an errno and not a signal. From the newer
- * snapshot's page it follows every reference; what the base's space map claims is old and is not read, all
- * else must be a page of a txn after the base, in the place, with the tag, type, level and checksum that the
- * reference calls for. No page is visited twice and none past the end is read, so the walk ends on any bytes.
+ * Reads with pread into memory of its own, so that a read error is an errno and not a signal. From
+ * the newer snapshot's page it follows every reference; what the base's space map claims is old and
+ * is not read, all else must be a page of a txn after the base, in the place, with the tag, type,
+ * level and checksum that the reference calls for. No page is visited twice and none past the end
+ * is read, so the walk ends on any bytes.
  *
- * With `rewrite` each page that passed is written once more with the bytes it has: the page cache may hold
- * what the disk lost. That changes no content, so it does no harm when the walk fails later.
+ * With `rewrite` each page that passed is written once more with the bytes it has: the page cache
+ * may hold what the disk lost. That changes no content, so it does no harm when the walk fails
+ * later.
  *
  * Nothing here is shared; any thread.
  */

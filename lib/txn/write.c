@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Write txns: the writer lock, the base snapshot, the live set, and the writer's view of space and pages.
+ * Write txns: the writer lock, the base snapshot, the live set, and the writer's view of space and
+ * pages.
  *
- * Begin costs two lock calls and one look at the file's size; the live set is computed here, once, and only
- * shrinks while the txn runs (DESIGN 4).
+ * Begin costs two lock calls and one look at the file's size; the live set is computed here, once,
+ * and only shrinks while the txn runs (DESIGN 4).
  */
 #include "txn/txn.h"
 
