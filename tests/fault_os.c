@@ -328,6 +328,13 @@ static int fault_stat_fd(int fd, struct kvi_os_stat *stat_out)
     return rc ? rc : real->stat_fd(fd, stat_out);
 }
 
+static int fault_size(int fd, uint64_t *size_out)
+{
+    int rc = fault(FAULT_SIZE);
+
+    return rc ? rc : real->size(fd, size_out);
+}
+
 static int fault_stat_path(const char *path, struct kvi_os_stat *stat_out)
 {
     int rc = fault(FAULT_STAT_PATH);

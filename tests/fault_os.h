@@ -45,6 +45,7 @@
     X(TRUNCATE, truncate)                                                                          \
     X(ALLOCATE, allocate)                                                                          \
     X(PUNCH, punch)                                                                                \
+    X(SIZE, size)                                                                                  \
     X(STAT_FD, stat_fd)                                                                            \
     X(STAT_PATH, stat_path)                                                                        \
     X(FS_TYPE, fs_type)                                                                            \

@@ -471,6 +471,7 @@ START_TEST(every_call_can_be_made_to_fail)
     fault_record(false);
     for (unsigned call = 0; call < FAULT_CALLS_END; call++) {
         struct kvi_os_stat stat;
+        uint64_t size;
         bool conflict;
         uint8_t bytes[16];
         void *address;
@@ -492,6 +493,7 @@ START_TEST(every_call_can_be_made_to_fail)
         rcs[FAULT_TRUNCATE] = kvi_os->truncate(-1, 0);
         rcs[FAULT_ALLOCATE] = kvi_os->allocate(-1, 0, 1);
         rcs[FAULT_PUNCH] = kvi_os->punch(-1, 0, 1);
+        rcs[FAULT_SIZE] = kvi_os->size(-1, &size);
         rcs[FAULT_STAT_FD] = kvi_os->stat_fd(-1, &stat);
         rcs[FAULT_STAT_PATH] = kvi_os->stat_path("/nowhere/at/all", &stat);
         rcs[FAULT_FS_TYPE] = kvi_os->fs_type(-1, &magic);

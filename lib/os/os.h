@@ -50,6 +50,9 @@ struct kvi_os {
     int (*truncate)(int fd, uint64_t size_bytes);
     int (*allocate)(int fd, uint64_t offset, uint64_t size_bytes); /* posix_fallocate */
     int (*punch)(int fd, uint64_t offset, uint64_t size_bytes);    /* EOPNOTSUPP where it can't */
+    /* A file's length by lseek. Not by fstat: once a file's times were asked for, the kernel (multigrain
+     * timestamps) makes the next write change them, and a flush then writes the inode as well. */
+    int (*size)(int fd, uint64_t *size_out);
     int (*stat_fd)(int fd, struct kvi_os_stat *stat_out);
     int (*stat_path)(const char *path, struct kvi_os_stat *stat_out);
     int (*fs_type)(int fd, int64_t *magic_out); /* f_type of fstatfs */

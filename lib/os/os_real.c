@@ -261,6 +261,17 @@ static int real_stat_fd(int fd, struct kvi_os_stat *stat_out)
     return rc;
 }
 
+static int real_size(int fd, uint64_t *size_out)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+
+    if (end < 0) {
+        return errno;
+    }
+    *size_out = (uint64_t)end;
+    return 0;
+}
+
 static int real_stat_path(const char *path, struct kvi_os_stat *stat_out)
 {
     struct stat st;
@@ -531,6 +542,7 @@ const struct kvi_os kvi_os_real = {
     .truncate = real_truncate,
     .allocate = real_allocate,
     .punch = real_punch,
+    .size = real_size,
     .stat_fd = real_stat_fd,
     .stat_path = real_stat_path,
     .fs_type = real_fs_type,

@@ -358,13 +358,13 @@ int kvi_env_remap(struct kv_env *env)
 
 int kvi_env_require(struct kv_env *env, uint64_t page_end)
 {
-    struct kvi_os_stat st;
-    int rc = kvi_os->stat_fd(env->fd, &st);
+    uint64_t size;
+    int rc = kvi_os->size(env->fd, &size);
 
     if (rc)
         return rc;
-    atomic_store(&env->file_bytes, st.size_bytes);
-    if (st.size_bytes >> env->geometry.page_shift < page_end)
+    atomic_store(&env->file_bytes, size);
+    if (size >> env->geometry.page_shift < page_end)
         return kvi_corrupt(env->path, KVI_NO_PGNO, "the file is shorter than its snapshot needs");
     if (page_end > env->map.pages_max)
         return kvi_error(KV_ESIZELIMIT, "%s has grown past this process's reservation: reopen it",
