@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whatever a meta slot, a snapshot page or a table record holds: decoding refuses it or takes it as
- * FORMAT says, and what was taken and is encoded again is the same bytes. Internal modules: base
- * format
+ * FORMAT says, and what was taken and is encoded again is the same bytes.
+ * Internal modules: base format
  *
  * Input: what it is (u8; 3: page size of a snapshot page follows from it), then its bytes, zeros
  * behind them. The checksum of a meta slot is made right, and a share of the inputs starts from a
