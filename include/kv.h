@@ -19,7 +19,8 @@
  * Pointers. Keys and values that are read point into the mapping (or, in a write txn, into a
  * changed page): they are valid until the txn ends, and in a write txn until its next change. They
  * must not be written through, except where KV_RESERVE says so. Values that with their key take
- * more than half a page stand in runs of their own and are aligned to 16 bytes; others are not aligned.
+ * more than half a page stand in runs of their own and are aligned to 16 bytes; others are not
+ * aligned.
  */
 #ifndef KV_H
 #define KV_H
