@@ -14,13 +14,14 @@
  * a failure unless the function says otherwise.
  *
  * Threads. An env may be used by all threads at once. A txn and its cursors belong to no thread,
- * but only one thread may use them at a time.
+ * but only one thread may use them at a time; a read txn begun with KV_SHARED may be read by any
+ * number of threads at once, each with cursors of its own.
  *
  * Pointers. Keys and values that are read point into the mapping (or, in a write txn, into a
  * changed page): they are valid until the txn ends, and in a write txn until its next change. They
  * must not be written through, except where KV_RESERVE says so. Values that with their key take
- * more than half a page stand in runs of their own and are aligned to 16 bytes; others are not
- * aligned.
+ * more than half a page stand in runs of their own and are aligned to 16 bytes; others are aligned
+ * as the table's option `align` says, else not at all.
  */
 #ifndef KV_H
 #define KV_H
@@ -53,7 +54,7 @@ enum kv_error {
     KV_ECORRUPT = -31002,      /* the file is damaged; the text names page and reason */
     KV_EVERSION = -31003,      /* another format version, or a feature that this build lacks */
     KV_ENOTDB = -31004,        /* the file is not a libkv database */
-    KV_EINCOMPATIBLE = -31005, /* the key names a table, or the table is of another kind */
+    KV_EINCOMPATIBLE = -31005, /* the key names a table, or the table is not of the kind needed */
     KV_EINVAL = -31006,        /* bad argument */
     KV_EBADTXN = -31007,       /* the txn is finished, reset, has failed, or has a live child */
     KV_EBADTABLE = -31008,     /* the handle is closed, or names no table of this snapshot */
@@ -68,8 +69,10 @@ enum kv_error {
     KV_EUNKNOWN = -31017,      /* this commit's flush failed: its outcome is unknown */
     KV_EFORKED = -31018,       /* the handle belongs to the parent process */
     KV_EPAGEFULL = -31019,     /* KV_NOSPLIT: the record does not fit into its page */
-    KV_EORDER = -31020,        /* KV_APPEND: the key is not above the last one */
-    KV_EUNSUPPORTED = -31021   /* this file system cannot be shared safely; see KV_NOLOCK */
+    KV_EORDER = -31020,        /* KV_APPEND, KV_APPEND_VALUE: not above the last one */
+    KV_EUNSUPPORTED = -31021,  /* this file system cannot be shared safely; see KV_NOLOCK */
+    KV_EMISMATCH = -31022,     /* kv_swap: the record is not as expected; kv_add: overflow */
+    KV_ECOMPARATOR = -31023    /* the table's comparator is not registered here, or is another */
 };
 
 /* The fixed English text of a result. Never NULL; static storage. */
@@ -99,6 +102,30 @@ struct kv_val {
 typedef uint32_t kv_table;
 
 #define KV_MAIN_TABLE ((kv_table)0) /* always open; its records may include named tables */
+
+/* A key with its value, as kv_cursor_read gives them. */
+struct kv_record {
+    struct kv_val key;
+    struct kv_val value;
+};
+
+/* A range of keys in the table's order: from `from` (inclusive) to `to` (exclusive), either may be
+ * NULL: no bound there. Or `prefix`: all keys that begin with it (tables of order KV_ORDER_BYTES;
+ * with KV_ORDER_REVERSE those that end with it; KV_EINCOMPATIBLE else), then from and to must be
+ * NULL. A NULL kv_range is all of the table. */
+#define KV_FROM_EXCLUSIVE 0x01u
+#define KV_TO_INCLUSIVE 0x02u
+struct kv_range {
+    const struct kv_val *from;
+    const struct kv_val *to;
+    const struct kv_val *prefix;
+    uint32_t flags; /* KV_FROM_EXCLUSIVE, KV_TO_INCLUSIVE */
+};
+
+#define KV_RANGE_INIT                                                                              \
+    {                                                                                              \
+        NULL, NULL, NULL, 0                                                                        \
+    }
 
 /* ---- Environments -------------------------------------------------------------------------- */
 
@@ -173,6 +200,7 @@ struct kv_env_info {
     uint64_t txnid_durable;   /* newest snapshot that survives a crash of the machine */
     uint64_t max_key_bytes;
     uint64_t max_value_bytes;
+    uint64_t max_pair_bytes;    /* KV_DUPLICATES: of a key, and of a value */
     uint64_t readers;           /* read txns now, over all processes */
     uint64_t processes;         /* envs that have it open now, this one included */
     uint64_t txnid_rolled_back; /* recovery at this open: newest txnid that was lost, else 0 */
@@ -197,6 +225,18 @@ KV_API const char *kv_env_path(const struct kv_env *env);
 
 /* The data file's descriptor, owned by the env: not to be written, locked or closed. */
 KV_API int kv_env_fd(const struct kv_env *env);
+
+/* A user's order of keys or values: <0, 0, >0 as a stands before, equal to or behind b. Must be a
+ * total order that never changes, must not call the library, and is called with bytes of the file:
+ * a damaged page may show it any size up to max_key_bytes. */
+typedef int kv_compare_fn(void *context, const struct kv_val *a, const struct kv_val *b);
+
+/* Registers an order under the name by which tables record it (1 to 31 bytes), for all tables of
+ * this env. To be done before such a table is searched or changed; without it that is
+ * KV_ECOMPARATOR, and only reading in stored order works. KV_EEXIST if the name has another
+ * function. */
+KV_CHECKED int kv_env_comparator(struct kv_env *env, const char *name, kv_compare_fn *compare,
+                                 void *context);
 
 /* Gives space back to the file system: makes a durable point and cuts free pages off the end. With
  * KV_TRIM_DEFRAGMENT the pages at the end are moved lower down first, in write txns of its own;
@@ -272,11 +312,27 @@ KV_CHECKED int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *co
 #define KV_READ 0x00u
 #define KV_WRITE 0x01u
 #define KV_TRY 0x02u /* with KV_WRITE: KV_EBUSY at once instead of waiting for the writer lock */
+/* With KV_READ: many threads may read in the txn at once (kv_get, kv_get_many, counts, cursors that
+ * each thread opens for itself). Begin, end, reset, renew and refresh are still one thread's, while
+ * no other is in the txn. */
+#define KV_SHARED 0x04u
+
+/* Where the time of a commit went, in nanoseconds. */
+struct kv_latency {
+    uint64_t wait_ns;  /* for the writer lock, at begin */
+    uint64_t copy_ns;  /* table records, sealing and checksums */
+    uint64_t space_ns; /* the space map */
+    uint64_t write_ns; /* handing pages to the kernel, early ones included */
+    uint64_t flush_ns; /* the durable point: waiting for it and making it */
+    uint64_t total_ns; /* of kv_txn_commit */
+};
 
 struct kv_txn_options {
     struct kv_txn *parent;         /* KV_WRITE: a nested txn inside this one; else NULL */
     uint32_t timeout_ms;           /* KV_WRITE: KV_ETIMEOUT after so long; 0: wait for ever */
     enum kv_durability durability; /* KV_WRITE: 0: the env's; of nested txns ignored */
+    struct kv_txn *clone;          /* KV_READ: pin the snapshot of this live read txn; else NULL */
+    struct kv_latency *latency;    /* KV_WRITE: filled at commit; must live until then; or NULL */
 };
 
 /* Begins a txn. `options` may be NULL. A read txn pins the newest visible snapshot: tens of
@@ -306,16 +362,66 @@ KV_CHECKED int kv_txn_refresh(struct kv_txn *txn, int *moved_out);
 KV_API uint64_t kv_txn_id(const struct kv_txn *txn);
 KV_API struct kv_env *kv_txn_env(const struct kv_txn *txn);
 
+/* A marker of the user's, kept with the snapshot: at most KV_MARKER_BYTES, zeros behind. Set in a
+ * write txn, it is part of it and stays for later snapshots until set again; get copies all
+ * KV_MARKER_BYTES out. For what tells one state of the data from another: a position in a log that
+ * was applied, a version of the schema. */
+#define KV_MARKER_BYTES 64u
+KV_CHECKED int kv_marker_set(struct kv_txn *txn, const void *marker, size_t size_bytes);
+KV_CHECKED int kv_marker_get(struct kv_txn *txn, void *marker_out);
+
 /* ---- Tables -------------------------------------------------------------------------------- */
+
+/* How keys, or the values of one key, are ordered. */
+enum kv_order {
+    KV_ORDER_BYTES = 0,   /* memcmp, then length */
+    KV_ORDER_REVERSE = 1, /* the same from the last byte to the first */
+    KV_ORDER_UINT = 2,    /* the machine's unsigned integers of 4 or 8 bytes, one size per table */
+    KV_ORDER_CUSTOM = 3   /* a user's: kv_env_comparator */
+};
+
+/* kv_table_options.flags */
+#define KV_DUPLICATES 0x0100u /* many values under a key, ordered, each at most once */
+#define KV_FIXED 0x0200u      /* with KV_DUPLICATES: all values have one size, and are packed */
+#define KV_COUNTED 0x0400u    /* kv_count, kv_rank, kv_cursor_nth in O(log n); duplicates have it */
+
+/* What a table is, chosen when it is made. */
+struct kv_table_options {
+    size_t struct_bytes;          /* sizeof(struct kv_table_options): set by the initialiser */
+    uint32_t flags;               /* KV_DUPLICATES ... */
+    enum kv_order order;          /* of keys */
+    enum kv_order value_order;    /* KV_DUPLICATES: of a key's values */
+    const char *comparator;       /* name of a KV_ORDER_CUSTOM of keys */
+    const char *value_comparator; /* and of values */
+    uint32_t value_bytes;         /* KV_FIXED: the size; 0: set by the first value */
+    uint32_t align;               /* values are aligned to 8 or 16 bytes; 0: not */
+};
+
+#define KV_TABLE_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        sizeof(struct kv_table_options), 0, KV_ORDER_BYTES, KV_ORDER_BYTES, NULL, NULL, 0, 0       \
+    }
 
 /* kv_table_open's flags: KV_CREATE (write txns): make the table if there is none. */
 
 /* Finds the named table and gives its handle, the same one for the same name each time. `name`
  * NULL: KV_MAIN_TABLE. A handle opened in a txn that aborts stays a valid number; using it where
- * the snapshot has no such table is KV_EBADTABLE. Returns KV_ENOTFOUND, KV_EINCOMPATIBLE (the name
- * is an ordinary key of the main table), KV_EKEYSIZE, KV_EREADONLY. */
+ * the snapshot has no such table is KV_EBADTABLE.
+ *
+ * `options` NULL: as the table is; made anew, a plain one. Otherwise an existing table that is not
+ * just so is KV_EINCOMPATIBLE (KV_ECOMPARATOR: another comparator's name); but with KV_CREATE in a
+ * write txn a table that is empty becomes what the options say, the main table too. The main table
+ * cannot hold duplicates beside named tables, and custom orders need a registered comparator
+ * (KV_ECOMPARATOR) to be made.
+ *
+ * Returns KV_ENOTFOUND, KV_EINCOMPATIBLE (also: the name is an ordinary key of the main table),
+ * KV_ECOMPARATOR, KV_EKEYSIZE, KV_EVALSIZE (value_bytes), KV_EREADONLY, KV_EINVAL. */
 KV_CHECKED int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
-                             kv_table *table_out);
+                             const struct kv_table_options *options, kv_table *table_out);
+
+/* What the table is. The names point into the env and live as long as it. */
+KV_CHECKED int kv_table_options(struct kv_txn *txn, kv_table table,
+                                struct kv_table_options *options_out);
 
 /* Forgets the handle; later use of it is KV_EBADTABLE, also after the name is opened again. Needed
  * only by those who open names without end. */
@@ -334,7 +440,8 @@ typedef int kv_table_fn(void *context, const char *name);
 KV_CHECKED int kv_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context);
 
 struct kv_table_stat {
-    uint64_t entries;
+    uint64_t entries; /* records; with duplicates: values of all keys */
+    uint64_t keys;    /* the same without duplicates */
     uint64_t pages_branch;
     uint64_t pages_leaf;
     uint64_t pages_overflow;
@@ -345,33 +452,115 @@ struct kv_table_stat {
 
 KV_CHECKED int kv_table_stat(struct kv_txn *txn, kv_table table, struct kv_table_stat *stat_out);
 
+/* A number that the table keeps, 0 at first: gives its present value and, in a write txn, adds
+ * `add` to it. Each number is handed out once: KV_EMISMATCH when it would wrap around. With add 0
+ * it only reads, in any txn. Emptying a table does not set it back. */
+KV_CHECKED int kv_sequence(struct kv_txn *txn, kv_table table, uint64_t add, uint64_t *value_out);
+
 /* ---- Records ------------------------------------------------------------------------------- */
 
-/* Keys are ordered as byte strings (memcmp, then length), from 0 to max_key_bytes long. */
+/* Keys are from 0 to max_key_bytes long, and ordered as the table's options say (KV_ORDER_UINT: 4
+ * or 8 bytes, KV_EKEYSIZE else). With KV_DUPLICATES a record is a pair of key and value; key and
+ * value are then at most max_pair_bytes each (kv_env_info), and values have no runs of their own.
+ */
 
-/* KV_ENOTFOUND; KV_EINCOMPATIBLE if the key names a table. */
+/* The value of the key; with duplicates the first one. KV_ENOTFOUND; KV_EINCOMPATIBLE if the key
+ * names a table. */
 KV_CHECKED int kv_get(struct kv_txn *txn, kv_table table, const struct kv_val *key,
                       struct kv_val *value_out);
 
+/* kv_get for `count` keys at once, several times faster than one by one: the descents take turns,
+ * and each asks for its next page while the others go on. values_out[i] is the value of keys[i], in
+ * whatever order the keys stand; absent keys, and those that name tables, get data NULL and size 0
+ * (the data of a present value is never NULL). *found_out (may be NULL): how many were there. 0
+ * also when none was. */
+KV_CHECKED int kv_get_many(struct kv_txn *txn, kv_table table, const struct kv_val *keys,
+                           size_t count, struct kv_val *values_out, size_t *found_out);
+
 /* kv_put's flags */
-#define KV_NOOVERWRITE 0x01u /* KV_EEXIST if the key exists; *value then is the present value */
-#define KV_APPEND 0x02u      /* the key must be above all others: KV_EORDER else; fills pages */
+#define KV_NOOVERWRITE 0x01u /* KV_EEXIST if the key exists; *value is then its (first) value */
+#define KV_APPEND 0x02u      /* the record must be above all others: KV_EORDER else; fills pages */
 /* Only value->size counts; value->data is set to the space, to be filled before the txn's next
- * change or commit. */
+ * change or commit. Not with KV_DUPLICATES. */
 #define KV_RESERVE 0x04u
 #define KV_NOSPLIT 0x08u /* KV_EPAGEFULL, nothing changed, if a page would have to split */
+/* The next three are for tables with duplicates, KV_EINCOMPATIBLE elsewhere. */
+#define KV_NOPAIR 0x20u       /* KV_EEXIST if the key has this value already */
+#define KV_APPEND_VALUE 0x40u /* the value must be above the key's others: KV_EORDER else */
+/* With KV_FIXED: value->size is a multiple of the table's value size, and each piece is put as a
+ * value of its own. KV_EINVAL: it is no multiple, or the table has no size yet. */
+#define KV_MULTIPLE 0x80u
 
-/* Inserts or replaces. Key and value may point into memory read from this txn. */
+/* Inserts or replaces; with duplicates adds a value to the key's (0 when it is there already). Key
+ * and value may point into memory read from this txn. KV_EVALSIZE: with KV_FIXED also a value of
+ * another size. */
 KV_CHECKED int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key,
                       struct kv_val *value, uint32_t flags);
 
-KV_CHECKED int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key);
+/* Deletes the record; with duplicates just the pair, or with value NULL the key with all its
+ * values. `value` must be NULL for other tables (KV_EINCOMPATIBLE). */
+KV_CHECKED int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key,
+                      const struct kv_val *value);
+
+/* Deletes all records of a range: whole subtrees are dropped, so that the cost is that of the pages
+ * at its edges plus a little for each page dropped. *deleted_out (may be NULL): how many records
+ * there were. 0 also for none. In the main table KV_EINCOMPATIBLE, nothing changed, while there are
+ * named tables in the range. `range` NULL: all. */
+KV_CHECKED int kv_del_range(struct kv_txn *txn, kv_table table, const struct kv_range *range,
+                            uint64_t *deleted_out);
 
 /* Puts `value` (NULL: deletes) and gives the value that was there: a copy owned by the txn, valid
  * until its next change. If there was none, old_out->data is NULL and the put is done all the same;
- * deleting an absent key is KV_ENOTFOUND. A present value's data is never NULL, even when empty. */
+ * deleting an absent key is KV_ENOTFOUND. A present value's data is never NULL, even when empty.
+ * Not with KV_DUPLICATES (KV_EINCOMPATIBLE), as the next two. */
 KV_CHECKED int kv_replace(struct kv_txn *txn, kv_table table, const struct kv_val *key,
                           const struct kv_val *value, struct kv_val *old_out);
+
+/* Compare and swap: puts `value` (NULL: deletes) if the present value equals `expected` (NULL: if
+ * there is none). Else KV_EMISMATCH, nothing changed. *actual_out (may be NULL) is what was there:
+ * a copy as of kv_replace, data NULL if there was none. Within one txn no one comes between anyway:
+ * this is for tests of what an earlier txn saw. */
+KV_CHECKED int kv_swap(struct kv_txn *txn, kv_table table, const struct kv_val *key,
+                       const struct kv_val *expected, const struct kv_val *value,
+                       struct kv_val *actual_out);
+
+/* Adds to the 8-byte little-endian signed integer under the key (0 if there is none) and gives the
+ * sum. KV_EINCOMPATIBLE: the value is not 8 bytes long; KV_EMISMATCH: it would overflow, nothing
+ * changed. */
+KV_CHECKED int kv_add(struct kv_txn *txn, kv_table table, const struct kv_val *key, int64_t add,
+                      int64_t *sum_out);
+
+/* Number of records in a range. Exact and O(log n) in tables with KV_COUNTED or KV_DUPLICATES;
+ * KV_EINCOMPATIBLE elsewhere, unless KV_ESTIMATE asks for what the pages at the range's edges let
+ * expect: a few page reads, exact when the range lies in one or two leaves. */
+#define KV_KEYS 0x01u     /* count keys, not the values of each */
+#define KV_ESTIMATE 0x02u /* any table */
+KV_CHECKED int kv_count(struct kv_txn *txn, kv_table table, const struct kv_range *range,
+                        uint32_t flags, uint64_t *count_out);
+
+/* Number of records before the key (with KV_DUPLICATES, `value` not NULL: before the pair), which
+ * need not be there. flags: KV_KEYS. KV_EINCOMPATIBLE in tables that are not counted. */
+KV_CHECKED int kv_rank(struct kv_txn *txn, kv_table table, const struct kv_val *key,
+                       const struct kv_val *value, uint32_t flags, uint64_t *rank_out);
+
+/* ---- Bulk build ---------------------------------------------------------------------------- */
+
+struct kv_bulk; /* a load of records in order, in a write txn */
+
+/* Begins a bulk build: records that come in ascending order behind all that the table holds are
+ * laid out page by page, each written once, `fill` percent full (0: 100; 50 to 100). One that is
+ * not above the one before is put in the ordinary way, and so is all that follows unless it is in
+ * order again: nothing is refused. Between begin and end only kv_bulk_put and kv_bulk_end may use
+ * the txn (KV_EBADTXN for others); abort of the txn frees the bulk too. */
+KV_CHECKED int kv_bulk_begin(struct kv_txn *txn, kv_table table, uint32_t fill,
+                             struct kv_bulk **bulk_out);
+
+/* As kv_put with these flags: 0, KV_NOOVERWRITE. */
+KV_CHECKED int kv_bulk_put(struct kv_bulk *bulk, const struct kv_val *key,
+                           const struct kv_val *value, uint32_t flags);
+
+/* Completes the table and frees the bulk, whatever the result. */
+KV_CHECKED int kv_bulk_end(struct kv_bulk *bulk);
 
 /* ---- Cursors ------------------------------------------------------------------------------- */
 
@@ -381,38 +570,77 @@ KV_CHECKED int kv_replace(struct kv_txn *txn, kv_table table, const struct kv_va
 KV_CHECKED int kv_cursor_open(struct kv_txn *txn, kv_table table, struct kv_cursor **cursor_out);
 KV_API void kv_cursor_close(struct kv_cursor *cursor);
 
+/* Confines the cursor to a range (NULL: no bounds): moves go only to records in it, KV_FIRST and
+ * KV_LAST to its ends, searches for keys before it begin at its start. What the range points to is
+ * copied. The cursor has no position afterwards. KV_EINCOMPATIBLE: see kv_range. */
+KV_CHECKED int kv_cursor_bound(struct kv_cursor *cursor, const struct kv_range *range);
+
 enum kv_cursor_op {
     KV_FIRST = 1,
     KV_LAST = 2,
     KV_NEXT = 3,
     KV_PREV = 4,
-    KV_EXACT = 5,    /* *key is input: the record with just this key */
+    KV_EXACT = 5,    /* *key is input: the record with just this key (its first value) */
     KV_AT_LEAST = 6, /* *key is input: the first record whose key is >= it */
     KV_AT_MOST = 7,  /* *key is input: the last record whose key is <= it */
-    KV_CURRENT = 8
+    KV_CURRENT = 8,
+    KV_NEXT_KEY = 9,  /* first value of the next key; as KV_NEXT without duplicates */
+    KV_PREV_KEY = 10, /* last value of the key before; as KV_PREV without duplicates */
+    /* For tables with duplicates, KV_EINCOMPATIBLE elsewhere: */
+    KV_EXACT_PAIR = 11,     /* *key and *value are input */
+    KV_AT_LEAST_VALUE = 12, /* the same: of just this key the first value that is >= *value */
+    KV_FIRST_VALUE = 13,    /* of the key at the cursor */
+    KV_LAST_VALUE = 14,
+    KV_NEXT_VALUE = 15, /* KV_ENOTFOUND, the position kept, behind the key's last */
+    KV_PREV_VALUE = 16,
+    /* With KV_FIXED: *value is many values in one piece, as they stand in the page. */
+    KV_VALUES = 17,      /* from the one at the cursor on, which moves to the last of them */
+    KV_NEXT_VALUES = 18, /* the next piece of the same key; KV_ENOTFOUND behind the last */
+    KV_PREV_VALUES = 19  /* the piece before; the cursor moves to its first */
 };
 
 /* Moves and reads. key and value may be NULL where they are output only. KV_ENOTFOUND: no such
  * record; past the last record (KV_NEXT) or before the first (KV_PREV) the position stays on that
- * record; after a failed KV_EXACT, KV_AT_LEAST or KV_AT_MOST there is none. KV_CURRENT on no
- * position is KV_EINVAL. A record of the main table that is a named table reads as its name and an
- * empty value. */
+ * record; after a failed KV_EXACT, KV_AT_LEAST, KV_AT_MOST, KV_EXACT_PAIR or KV_AT_LEAST_VALUE
+ * there is none. KV_CURRENT and the value moves on no position are KV_EINVAL. A record of the main
+ * table that is a named table reads as its name and an empty value. */
 KV_CHECKED int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val *key,
                              struct kv_val *value);
+
+/* Many records a call: moves by `op` (any that moves forward or backward or searches; a search
+ * takes its key, and value, from records[0]) and fills records[0 .. count) from there on, forward,
+ * or backward after KV_LAST, KV_PREV, KV_PREV_KEY and KV_AT_MOST (KV_NEXT_KEY and KV_PREV_KEY: one
+ * value of each key, the first or the last; KV_NEXT_VALUE and KV_PREV_VALUE: of one key). The
+ * cursor stands at the last one read: KV_NEXT (KV_PREV) goes on. *count_out: how many; KV_ENOTFOUND
+ * when none. Pointers live as those of kv_cursor_get. */
+KV_CHECKED int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op,
+                              struct kv_record *records, size_t count, size_t *count_out);
+
+/* To record number n, from 0, of the table, or of the cursor's bounds. flags: KV_KEYS: first value
+ * of key number n. Counted tables and those with duplicates, KV_EINCOMPATIBLE else. */
+KV_CHECKED int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags,
+                             struct kv_val *key, struct kv_val *value);
+
+/* How many values the key at the cursor has: 1 without duplicates. O(log n). */
+KV_CHECKED int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out);
 
 /* Whether the record at the cursor is a named table: 1 or 0. */
 KV_API int kv_cursor_is_table(const struct kv_cursor *cursor);
 
-/* As kv_put, and leaves the cursor at the record. With flag KV_AT_CURSOR the key is not looked at:
- * the value of the record at the cursor is replaced (key may be NULL). */
+/* As kv_put, and leaves the cursor at the record. With flag KV_AT_CURSOR the key is not looked at
+ * (may be NULL): the value of the record at the cursor is replaced; with duplicates that moves the
+ * pair to where its new value belongs (KV_EEXIST, nothing changed, if the key has it already). A
+ * cursor's bounds do not hold for its puts. */
 #define KV_AT_CURSOR 0x10u
 KV_CHECKED int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key,
                              struct kv_val *value, uint32_t flags);
 
-/* Deletes the record at the cursor. The cursor, like any other that stood there, then stands before
- * the record that followed: KV_NEXT and KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the
- * end), KV_PREV the one before. Without a position: KV_EINVAL. */
-KV_CHECKED int kv_cursor_del(struct kv_cursor *cursor);
+/* Deletes the record at the cursor; flags KV_ALL_VALUES: the key with all its values. The cursor,
+ * like any other that stood there, then stands before the record that followed: KV_NEXT and
+ * KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the end), KV_PREV the one before. Without a
+ * position: KV_EINVAL. */
+#define KV_ALL_VALUES 0x01u
+KV_CHECKED int kv_cursor_del(struct kv_cursor *cursor, uint32_t flags);
 
 #ifdef __cplusplus
 }

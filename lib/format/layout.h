@@ -38,6 +38,15 @@ enum kvi_header_layout {
     KVI_HEADER_BYTES = 32
 };
 
+/* KVI_HEADER_FLAGS of tree pages: what a page must tell of its table's shape (format/shape.h). */
+#define KVI_PAGE_COUNTED 0x0001u      /* branch: cells count the records below them */
+#define KVI_PAGE_COUNTED_KEYS 0x0002u /* branch, with COUNTED: and the keys */
+#define KVI_PAGE_SETS 0x0004u         /* leaf: every cell is a set of values */
+#define KVI_PAGE_ORDER_SHIFT 4u       /* leaf: enum kv_order of keys; branch: CUSTOM or 0 */
+#define KVI_PAGE_ORDER_MASK 0x0070u
+#define KVI_PAGE_ALIGN_SHIFT 8u /* leaf: log2 of the payloads' alignment: 0, 3 or 4 */
+#define KVI_PAGE_ALIGN_MASK 0x0F00u
+
 #define KVI_PGNO_MAX (((uint64_t)1 << 48) - 1)
 #define KVI_META_SLOT_1_OFFSET 65536u
 #define KVI_META_BYTES 512u
@@ -118,6 +127,11 @@ static inline uint64_t kvi_header_txnid(const uint8_t *page)
 static inline unsigned kvi_header_count(const uint8_t *page)
 {
     return kvi_le_load16(page + KVI_HEADER_COUNT);
+}
+
+static inline unsigned kvi_header_flags(const uint8_t *page)
+{
+    return kvi_le_load16(page + KVI_HEADER_FLAGS);
 }
 
 static inline uint64_t kvi_header_run_size(const uint8_t *page)

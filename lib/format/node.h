@@ -31,15 +31,19 @@
 #define KVI_NODE_SLOT_BYTES KVI_SLOT_BYTES
 #define KVI_PREFIX_BYTES_MAX 255u /* a longer shared prefix is not taken out */
 #define KVI_LEAF_CELL_HEAD 4u
-#define KVI_BRANCH_CELL_HEAD 12u
+#define KVI_BRANCH_CELL_HEAD 12u  /* without counts */
+#define KVI_BRANCH_COUNT_BYTES 6u /* of each count that the page's flags call for, behind it */
 #define KVI_OVERFLOW_REF_BYTES 18u
 
 enum kvi_cell_kind {
     KVI_CELL_VALUE = 0,
     KVI_CELL_OVERFLOW = 1,
     KVI_CELL_TABLE = 2,
-    KVI_CELL_DUPS = 3
+    KVI_CELL_SET = 3 /* of values: tables with duplicates (set.h) */
 };
+
+struct kvi_shape;
+struct kvi_probe;
 
 /* A key as search argument. */
 struct kvi_key {
@@ -61,6 +65,12 @@ struct kvi_overflow_ref {
     uint64_t size_bytes;
 };
 
+/* What stands below a branch cell, or in a leaf: only in pages that count. */
+struct kvi_counts {
+    uint64_t records; /* with duplicates: values */
+    uint64_t keys;    /* with duplicates only: sets that are not continued; else 0 */
+};
+
 struct kvi_branch_cell {
     struct kvi_ref ref;
     const uint8_t *suffix; /* the separator without the page's prefix; slot 0: none */
@@ -72,10 +82,11 @@ struct kvi_branch_cell {
 struct kvi_item {
     const uint8_t *key;
     uint32_t key_bytes;
-    uint32_t payload_bytes;  /* leaf */
-    const uint8_t *payload;  /* leaf */
-    struct kvi_ref ref;      /* branch */
-    enum kvi_cell_kind kind; /* leaf */
+    uint32_t payload_bytes;   /* leaf */
+    const uint8_t *payload;   /* leaf */
+    struct kvi_ref ref;       /* branch */
+    struct kvi_counts counts; /* branch */
+    enum kvi_cell_kind kind;  /* leaf */
 };
 
 /* Bytewise order: memcmp, then length. <0, 0, >0. */
@@ -87,12 +98,23 @@ int kvi_key_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b
  * has a slot: the check to make before any other function below. Constant time. */
 bool kvi_node_frame_ok(const struct kvi_geometry *g, const uint8_t *page);
 
-/* Branch: the slot of the child under which `key` belongs; -1: damage. */
+/* Branch: the slot of the child under which `key` (normal form, or a composite) belongs; -1:
+ * damage. */
 int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key);
 
-/* Leaf: the first slot whose key is >= `key` (count: none), *exact tells equality; -1: damage. */
+/* Leaf: the first slot whose key is >= `key` (count: none), *exact tells equality; -1: damage. For
+ * keys of bytes order. */
 int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
                   bool *exact);
+
+/* The same for any shape. In a branch of a custom one the comparators are asked. In a leaf the
+ * result is the first slot whose key is >= the probe's, *exact tells whether it is the same; of
+ * sets of that key it is the one where the probe's value belongs: the last whose first value is not
+ * above it, else the first (FIRST: the first, LAST: the last). */
+int kvi_branch_probe(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                     const uint8_t *page, const struct kvi_probe *probe);
+int kvi_leaf_probe(const struct kvi_geometry *g, const struct kvi_shape *shape, const uint8_t *page,
+                   const struct kvi_probe *probe, bool *exact);
 
 /* The cell of a slot below count; false: damage. */
 bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
@@ -105,25 +127,42 @@ bool kvi_overflow_ref_load(const struct kvi_leaf_cell *cell, struct kvi_overflow
 void kvi_overflow_ref_store(uint8_t payload[KVI_OVERFLOW_REF_BYTES],
                             const struct kvi_overflow_ref *ref);
 
+/* The counts of a branch cell that kvi_branch_cell_at gave; zeros in a page that does not count. */
+struct kvi_counts kvi_branch_counts(const uint8_t *page, const struct kvi_branch_cell *cell);
+
+/* What a leaf holds: sums over its cells (without sets: records only). false: damage. */
+bool kvi_leaf_counts(const struct kvi_geometry *g, const uint8_t *page,
+                     struct kvi_counts *counts_out);
+
 /* Everything about one page: frame, heads against keys, prefix, strict order, cells inside the
  * area, not overlapping, no gap, kinds and sizes. NULL, or what is wrong. For check, recovery of
  * trust, tests. */
 const char *kvi_node_check(const struct kvi_geometry *g, const uint8_t *page);
 
+/* And what can only be told with the shape: flags as the shape's, order of keys, sets. */
+const char *kvi_node_check_shape(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                                 const uint8_t *page);
+
 /* ---- Sizes ---- */
 
-/* Bytes of a leaf cell without its slot; and whether a value of that size stays inline. */
-uint32_t kvi_leaf_cell_bytes(size_t key_bytes, size_t payload_bytes);
-bool kvi_leaf_inline(const struct kvi_geometry *g, size_t key_bytes, uint64_t value_bytes);
+/* Bytes of a leaf cell without its slot; and whether a value of that size stays inline. `flags` are
+ * the page's: with an alignment the payload begins, and the cell ends, at a multiple of it. */
+uint32_t kvi_leaf_cell_bytes(unsigned flags, size_t key_bytes, size_t payload_bytes);
+bool kvi_leaf_inline(const struct kvi_geometry *g, unsigned flags, size_t key_bytes,
+                     uint64_t value_bytes);
 
 /* Bytes that are free between offsets and cells. */
 uint32_t kvi_node_free_bytes(const struct kvi_geometry *g, const uint8_t *page);
 
 /* ---- Edits of a dirty page in place ---- */
 
-/* Makes an empty leaf or branch page. */
+/* Makes an empty leaf or branch page; header flags 0. */
 void kvi_node_init(const struct kvi_geometry *g, uint8_t *page, enum kvi_page_type type,
                    unsigned level, uint64_t pgno, uint64_t txnid);
+
+/* Sets an empty page's header flags (kvi_shape_page_flags). All functions below, and emit, follow
+ * and keep them. */
+void kvi_node_set_flags(uint8_t *page, unsigned flags);
 
 /* Inserts at `slot` a cell with this key and room for payload_bytes; returns where the payload
  * goes, or NULL, nothing changed, if it does not fit as the page stands (also when the shared
@@ -140,7 +179,11 @@ uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned s
 
 /* Inserts at slot >= 1 (or 0 into an empty page, separator ignored); false if it does not fit. */
 bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
-                       struct kvi_key separator, struct kvi_ref ref);
+                       struct kvi_key separator, struct kvi_ref ref, struct kvi_counts counts);
+
+/* Sets the counts of a slot's cell, in a page that counts. */
+void kvi_branch_set_counts(uint8_t *page, const struct kvi_branch_cell *cell,
+                           struct kvi_counts counts);
 
 /* Sets the child reference of a slot; the page must have passed kvi_branch_cell_at for it. */
 void kvi_branch_set_ref(uint8_t *page, const struct kvi_branch_cell *cell, struct kvi_ref ref);
@@ -172,7 +215,7 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
                    unsigned from, unsigned end);
 
 /* The shortest separator s with left < s <= right, as a prefix of `right`: its length. left <
- * right. */
+ * right. For bytes order; any other through kvi_separator_make. */
 size_t kvi_separator_bytes(struct kvi_key left, struct kvi_key right);
 
 #endif

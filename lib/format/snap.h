@@ -14,7 +14,15 @@
 
 #include "format/layout.h"
 
-#define KVI_TABLE_RECORD_BYTES 80u
+#define KVI_TABLE_RECORD_BYTES 80u   /* the comparators' names follow */
+#define KVI_COMPARATOR_BYTES_MAX 31u /* of one name */
+#define KVI_COMPARATORS_BYTES_MAX (2 * KVI_COMPARATOR_BYTES_MAX + 1) /* key's, 00, values' */
+#define KVI_TABLE_RECORD_BYTES_MAX (KVI_TABLE_RECORD_BYTES + KVI_COMPARATORS_BYTES_MAX)
+
+/* Flags of a table record. */
+#define KVI_TABLE_DUPLICATES 0x0001u
+#define KVI_TABLE_FIXED 0x0002u
+#define KVI_TABLE_COUNTED 0x0004u
 #define KVI_MAP_ENTRY_BYTES 16u
 #define KVI_MAP_COUNT_MAX 0xFFFFFFu /* saturation of a map entry's counts */
 #define KVI_SNAP_MARKER_BYTES 64u
@@ -24,16 +32,21 @@
 struct kvi_table_record {
     struct kvi_ref root; /* pgno 0: empty */
     uint8_t depth;       /* levels, 0: empty */
-    uint8_t order;       /* 0: bytes */
-    uint16_t flags;
-    uint8_t align_log2;
-    uint64_t entries;
+    uint8_t order;       /* enum kv_order of keys */
+    uint8_t value_order; /* enum kv_order of values; without duplicates 0 */
+    uint8_t key_bytes;   /* integer keys: 4 or 8; 0: other orders, or none put yet */
+    uint16_t flags;      /* KVI_TABLE_DUPLICATES ... */
+    uint8_t align_log2;  /* of values: 0, 3, 4 */
+    uint8_t names_bytes; /* of names */
+    uint64_t entries;    /* records; with duplicates: values */
+    uint64_t keys;       /* with duplicates: keys; else 0 */
     uint64_t pages_branch;
     uint64_t pages_leaf;
     uint64_t pages_overflow;
     uint64_t id;
     uint64_t sequence;
-    uint32_t item_bytes;
+    uint32_t item_bytes;                      /* fixed: size of each value; 0: none put yet */
+    uint8_t names[KVI_COMPARATORS_BYTES_MAX]; /* of comparators: key's, 00, values' */
 };
 
 /* One space map entry. */
@@ -60,7 +73,9 @@ struct kvi_snap {
     uint8_t marker[KVI_SNAP_MARKER_BYTES];
 };
 
-void kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out);
+/* Returns the bytes written, at most KVI_TABLE_RECORD_BYTES_MAX; its size before. */
+uint32_t kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out);
+uint32_t kvi_table_record_bytes(const struct kvi_table_record *record);
 const char *kvi_table_record_decode(const uint8_t *bytes, uint64_t size_bytes, uint64_t page_end,
                                     struct kvi_table_record *record_out);
 

@@ -18,7 +18,10 @@
  *       that it was deleted;
  *   T5  a failed change leaves the txn unusable (the caller poisons it), except for results that
  *       are promised to change nothing: KV_ENOTFOUND, KV_EEXIST, KV_EORDER, KV_EPAGEFULL,
- *       KV_EINCOMPATIBLE, KV_EINVAL.
+ *       KV_EINCOMPATIBLE, KV_EINVAL, KV_EKEYSIZE, KV_EVALSIZE, KV_EMISMATCH, KV_ECOMPARATOR;
+ *   T6  in a tree that counts, each branch cell's counts are those of what is below it; with
+ *       duplicates a set is marked continued if and only if the set before it has the same key, and
+ *       a set that changes joins a neighbour of its key in its leaf when both fit one cell.
  *
  * Arguments may point into pages of the tree. One thread at a time for a tree of a write txn; trees
  * of read txns are only read, each by its txn.
@@ -31,14 +34,18 @@
 
 #include "base/attr.h"
 #include "format/node.h"
+#include "format/shape.h"
 #include "format/snap.h"
+#include "kv.h"
 #include "pager/pager.h"
 #include "pager/view.h"
 
 struct kvi_cursor;
+struct kvi_bulk;
 
 struct kvi_tree {
     struct kvi_table_record record;
+    struct kvi_shape shape;      /* from the record; comparators are set by who opens the table */
     const struct kvi_view *view; /* read txn: its view; write txn: kvi_pager_view(pager) */
     struct kvi_pager *pager;     /* NULL in read txns */
     struct kvi_cursor *cursors;  /* head of the list of cursors open on this tree (write txns) */
@@ -69,8 +76,14 @@ struct kvi_tree_value {
     enum kvi_cell_kind kind; /* VALUE (inline or from a run) or TABLE */
 };
 
+/* With duplicates: the first value. Searching functions return KV_ECOMPARATOR where a custom order's
+ * comparator is not known. */
 KVI_MUST_CHECK int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key,
                                 struct kvi_tree_value *value_out);
+
+/* As kv_get_many. */
+KVI_MUST_CHECK int kvi_tree_get_many(struct kvi_tree *tree, const struct kv_val *keys, size_t count,
+                                     struct kv_val *values_out, size_t *found_out);
 
 /* flags of kvi_tree_put and kvi_cursor_put: the KV_NOOVERWRITE, KV_APPEND, KV_RESERVE, KV_NOSPLIT
  * of kv.h, and: */
@@ -87,9 +100,46 @@ struct kvi_tree_put {
 KVI_MUST_CHECK int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
                                 uint32_t flags);
 
+/* With duplicates, from kvi_tree_put: adds the pair; flags also KV_NOPAIR, KV_APPEND_VALUE. Sizes
+ * were checked against kvi_pair_bytes_max and the record's key_bytes and item_bytes, which the
+ * first put sets. Many fixed-size values, one after the other in `put`: */
+KVI_MUST_CHECK int kvi_tree_put_many(struct kvi_tree *tree, struct kvi_key key,
+                                     const struct kvi_tree_put *put, uint32_t flags);
+
 /* kind: what must be there (VALUE or TABLE); KV_EINCOMPATIBLE else. */
 KVI_MUST_CHECK int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key,
                                    enum kvi_cell_kind kind);
+
+/* With duplicates (kvi_tree_delete there deletes the key with all its values): one pair. */
+KVI_MUST_CHECK int kvi_tree_delete_pair(struct kvi_tree *tree, struct kvi_key key,
+                                        struct kvi_key value);
+
+/* ---- Ranges and counts ---- */
+
+/* A kv_range in terms of places between records: from the first record at or behind `from` to the
+ * last before `to`. */
+struct kvi_range {
+    bool from_given, to_given;
+    struct kvi_probe from, to; /* WHERE is FIRST or LAST: before or behind the key */
+    uint8_t *heap;             /* a prefix's end */
+};
+
+/* `range` may be NULL. KV_EINCOMPATIBLE: a prefix in a table of another order; KV_EINVAL; ENOMEM.
+ * Keys of *range are not copied. */
+KVI_MUST_CHECK int kvi_range_init(struct kvi_range *range_out, const struct kvi_shape *shape,
+                                  const struct kv_range *range);
+void kvi_range_release(struct kvi_range *range);
+
+/* As kv_del_range. A table record (kind TABLE) in the range: KV_EINCOMPATIBLE. */
+KVI_MUST_CHECK int kvi_tree_delete_range(struct kvi_tree *tree, const struct kvi_range *range,
+                                         uint64_t *records_out);
+
+/* Records and keys before a place, in a tree that counts; and an estimate of the records of a range
+ * in any tree. */
+KVI_MUST_CHECK int kvi_tree_rank(struct kvi_tree *tree, const struct kvi_probe *place,
+                                 struct kvi_counts *before_out);
+KVI_MUST_CHECK int kvi_tree_estimate(struct kvi_tree *tree, const struct kvi_range *range,
+                                     struct kvi_counts *counts_out);
 
 /* Frees every page of the tree; the record becomes empty (id, order, flags kept). Cursors lose
  * their position. */
@@ -108,7 +158,8 @@ KVI_MUST_CHECK int kvi_cursor_open(struct kvi_tree *tree, struct kvi_cursor **cu
 void kvi_cursor_close(struct kvi_cursor *cursor);
 
 /* `op` is an enum kv_cursor_op of kv.h; semantics as kv_cursor_get there. *key is input for EXACT,
- * AT_LEAST, AT_MOST and output for all. value_out may be NULL: an overflow run is then not read. */
+ * AT_LEAST, AT_MOST and output for all; for EXACT_PAIR and AT_LEAST_VALUE value_out's data and
+ * size_bytes are input too. value_out may be NULL: an overflow run is then not read. */
 KVI_MUST_CHECK int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
                                   struct kvi_tree_value *value_out);
 
@@ -116,6 +167,17 @@ KVI_MUST_CHECK int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_
 KVI_MUST_CHECK int kvi_cursor_put(struct kvi_cursor *cursor, struct kvi_key key,
                                   struct kvi_tree_put *put, uint32_t flags);
 KVI_MUST_CHECK int kvi_cursor_delete(struct kvi_cursor *cursor, enum kvi_cell_kind kind);
+
+/* As kv_cursor_bound; the range is copied. */
+KVI_MUST_CHECK int kvi_cursor_bound(struct kvi_cursor *cursor, const struct kv_range *range);
+
+/* As kv_cursor_read, kv_cursor_nth, kv_cursor_count, and kv_cursor_del with KV_ALL_VALUES. */
+KVI_MUST_CHECK int kvi_cursor_read(struct kvi_cursor *cursor, int op, struct kv_record *records,
+                                   size_t count, size_t *count_out);
+KVI_MUST_CHECK int kvi_cursor_nth(struct kvi_cursor *cursor, uint64_t n, bool keys,
+                                  struct kvi_key *key, struct kvi_tree_value *value_out);
+KVI_MUST_CHECK int kvi_cursor_count(struct kvi_cursor *cursor, uint64_t *count_out);
+KVI_MUST_CHECK int kvi_cursor_delete_key(struct kvi_cursor *cursor);
 
 /* Kind of the record at the cursor; VALUE when there is none. */
 enum kvi_cell_kind kvi_cursor_kind(const struct kvi_cursor *cursor);
@@ -129,6 +191,16 @@ void kvi_tree_unposition(struct kvi_tree *tree);
 /* For read txns whose snapshot moved (renew, refresh): the cursor then belongs to `tree`, without
  * position. */
 void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree);
+
+/* ---- Bulk build ---- */
+
+/* As kv_bulk_*, in a tree of a write txn. `fill` in percent. */
+KVI_MUST_CHECK int kvi_bulk_begin(struct kvi_tree *tree, unsigned fill, struct kvi_bulk **bulk_out);
+KVI_MUST_CHECK int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key,
+                                const struct kvi_tree_put *put, uint32_t flags);
+/* Puts what was built in its place in the tree; frees. */
+KVI_MUST_CHECK int kvi_bulk_end(struct kvi_bulk *bulk);
+void kvi_bulk_abort(struct kvi_bulk *bulk); /* for a txn that is aborted; NULL is allowed */
 
 /* ---- Walks, for check and copy ---- */
 
