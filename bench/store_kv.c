@@ -65,7 +65,7 @@ static void kv_do_put(struct store *store, struct store_slice key, struct store_
 static int kv_do_del(struct store *store, struct store_slice key)
 {
     struct kv_val k = {key.size, (void *)(uintptr_t)key.data};
-    int rc = kv_del(store->write, KV_MAIN_TABLE, &k);
+    int rc = kv_del(store->write, KV_MAIN_TABLE, &k, NULL);
 
     if (rc != KV_ENOTFOUND)
         check(rc, "kv_del");

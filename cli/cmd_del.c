@@ -16,7 +16,7 @@ static int del_one(const struct session *session, char *arg)
     if (!status)
         status = arg_decode(session->common->encoding, "key", arg, &key);
     if (!status) {
-        int rc = kv_del(session->txn, session->table, &key);
+        int rc = kv_del(session->txn, session->table, &key, NULL);
         if (rc)
             status = status_of(rc, "key %s", shown);
     }

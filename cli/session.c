@@ -50,7 +50,7 @@ const char *session_table_name(const char *name)
 
 int session_use_table(struct session *session, const char *name, bool create)
 {
-    int rc = kv_table_open(session->txn, name, create ? KV_CREATE : 0, &session->table);
+    int rc = kv_table_open(session->txn, name, create ? KV_CREATE : 0, NULL, &session->table);
     return rc ? status_of(rc, "table %s", session_table_name(name)) : STATUS_DONE;
 }
 

@@ -99,7 +99,7 @@ static inline void base_del(struct kv_txn *txn, const struct base_plan *plan, un
 {
     static uint8_t key_bytes[BASE_KEY_BYTES_MAX];
     struct kv_val key = {base_key(plan, number, key_bytes), key_bytes};
-    int rc = kv_del(txn, KV_MAIN_TABLE, &key);
+    int rc = kv_del(txn, KV_MAIN_TABLE, &key, NULL);
 
     base_must(rc == KV_ENOTFOUND ? 0 : rc);
 }
@@ -113,7 +113,7 @@ static inline void base_first_commit(struct kv_env *env, const struct base_plan 
     for (unsigned i = 0; i < plan->records; i++)
         base_put(txn, KV_MAIN_TABLE, plan, i, 1);
     for (unsigned t = 1; t < BASE_TABLES; t++) {
-        base_must(kv_table_open(txn, base_tables[t], KV_CREATE, &table));
+        base_must(kv_table_open(txn, base_tables[t], KV_CREATE, NULL, &table));
         for (unsigned i = 0; t != 2 && i < plan->records / (2 * t); i++)
             base_put(txn, table, plan, i * 3 + t, 1);
     }
@@ -134,7 +134,7 @@ static inline void base_second_commit(struct kv_env *env, const struct base_plan
         else if (i % 31 == 1)
             base_put(txn, KV_MAIN_TABLE, plan, i, 2);
     }
-    base_must(kv_table_open(txn, base_tables[1], 0, &table));
+    base_must(kv_table_open(txn, base_tables[1], 0, NULL, &table));
     base_put(txn, table, plan, 4, 2);
     base_must(kv_txn_commit(txn));
 }

@@ -153,7 +153,7 @@ static inline void exercise_table(struct exercise *e, struct kv_txn *txn, const 
     uint64_t forward, backward;
     kv_table table;
 
-    if (exercise_read_rc(e, kv_table_open(txn, name, 0, &table)))
+    if (exercise_read_rc(e, kv_table_open(txn, name, 0, NULL, &table)))
         return;
     if (exercise_read_rc(e, kv_table_stat(txn, table, &stat)))
         return;
@@ -236,7 +236,7 @@ static inline int exercise_del(struct exercise *e, struct kv_txn *txn, kv_table 
         key.size = e->sample[number % e->samples].size;
         key.data = e->sample[number % e->samples].data;
     }
-    rc = kv_del(txn, table, &key);
+    rc = kv_del(txn, table, &key, NULL);
     return rc == KV_ENOTFOUND || rc == KV_EINCOMPATIBLE ? 0 : rc;
 }
 
@@ -255,7 +255,7 @@ static inline int exercise_cursors(struct exercise *e, struct kv_txn *txn, kv_ta
     for (unsigned i = 0; i < 12 && !rc; i++) {
         rc = kv_cursor_get(a, KV_NEXT, &key, &value);
         if (!rc && i % 3 == 1)
-            rc = kv_cursor_del(a);
+            rc = kv_cursor_del(a, 0);
         if (!rc && i % 3 == 2) {
             static uint8_t bytes[3000];
             struct kv_val other = {i * 200, bytes};
@@ -275,7 +275,7 @@ static inline int exercise_cursors(struct exercise *e, struct kv_txn *txn, kv_ta
 static inline int exercise_change(struct exercise *e, struct kv_txn *txn, const char *name)
 {
     kv_table table;
-    int rc = kv_table_open(txn, name, 0, &table);
+    int rc = kv_table_open(txn, name, 0, NULL, &table);
 
     for (unsigned i = 0; i < 12 && !rc; i++) {
         rc = exercise_put(e, txn, table, i, i % 4 == 3 ? 5000 * i : 30 * i);
@@ -324,7 +324,7 @@ static inline int exercise_commit_changes(struct exercise *e)
 static inline int exercise_drop(struct kv_txn *txn, const char *name, unsigned how)
 {
     kv_table table;
-    int rc = kv_table_open(txn, name, 0, &table);
+    int rc = kv_table_open(txn, name, 0, NULL, &table);
 
     if (rc)
         return rc;
@@ -346,7 +346,7 @@ static inline int exercise_commit_drops(struct exercise *e)
     for (unsigned i = 0; i < e->tables && !rc; i++)
         rc = exercise_drop(txn, e->names[i], i);
     if (!rc)
-        rc = kv_table_open(txn, "made", KV_CREATE, &table);
+        rc = kv_table_open(txn, "made", KV_CREATE, NULL, &table);
     if (!rc)
         rc = exercise_put(e, txn, table, 2, 100);
     if (!rc)

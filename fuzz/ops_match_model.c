@@ -288,7 +288,7 @@ static void open_env(struct run *run, const char *path)
     expect("open", kv_env_open(path, &options, &run->env), 0);
     expect("begin", kv_txn_begin(run->env, KV_WRITE, NULL, &txn), 0);
     for (unsigned t = 0; t < TABLES; t++)
-        expect("table", kv_table_open(txn, names[t], KV_CREATE, &run->tables[t]), 0);
+        expect("table", kv_table_open(txn, names[t], KV_CREATE, NULL, &run->tables[t]), 0);
     expect("commit", kv_txn_commit(txn), 0);
 }
 
@@ -349,7 +349,7 @@ static void del(struct run *run, unsigned rank)
 {
     struct value *value = &values_of(run)[rank];
     struct kv_val key = key_val(rank);
-    int rc = kv_del(run->txns[run->depth], run->tables[run->table], &key);
+    int rc = kv_del(run->txns[run->depth], run->tables[run->table], &key, NULL);
 
     expect("del", rc, value->size == ABSENT ? KV_ENOTFOUND : 0);
     value->size = ABSENT;
@@ -451,7 +451,7 @@ static void cursor_del(struct run *run)
 
     if (rank == NOWHERE || run->place.before)
         return;
-    expect("cursor del", kv_cursor_del(run->cursor), 0);
+    expect("cursor del", kv_cursor_del(run->cursor, 0), 0);
     values_of(run)[rank].size = ABSENT;
     place_follow(run, rank);
 }

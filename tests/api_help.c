@@ -146,7 +146,7 @@ kv_table table_make(struct kv_txn *txn, const char *name)
 {
     kv_table table;
 
-    ck_ok(kv_table_open(txn, name, KV_CREATE, &table));
+    ck_ok(kv_table_open(txn, name, KV_CREATE, NULL, &table));
     return table;
 }
 
@@ -154,7 +154,7 @@ kv_table table_find(struct kv_txn *txn, const char *name)
 {
     kv_table table;
 
-    ck_ok(kv_table_open(txn, name, 0, &table));
+    ck_ok(kv_table_open(txn, name, 0, NULL, &table));
     return table;
 }
 
@@ -194,7 +194,7 @@ int try_del(struct kv_txn *txn, kv_table table, const char *key)
 {
     struct kv_val k = text_val(key);
 
-    return kv_del(txn, table, &k);
+    return kv_del(txn, table, &k, NULL);
 }
 
 void put(struct kv_txn *txn, kv_table table, const char *key, const char *value)

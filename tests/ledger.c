@@ -120,7 +120,7 @@ static int touch_do(struct kv_txn *txn, kv_table table, const struct touch *touc
 
     (void)key_of(&key, touch->key);
     if (touch->size_bytes == SIZE_MAX) {
-        rc = kv_del(txn, table, &key.val);
+        rc = kv_del(txn, table, &key.val, NULL);
         return rc == KV_ENOTFOUND ? 0 : rc;
     }
     rc = kv_put(txn, table, &key.val, &value, KV_RESERVE);
@@ -133,7 +133,7 @@ static int table_step(struct kv_txn *txn, unsigned table, uint64_t seq)
 {
     struct touch touch;
     kv_table handle;
-    int rc = kv_table_open(txn, table_name(table), KV_CREATE, &handle);
+    int rc = kv_table_open(txn, table_name(table), KV_CREATE, NULL, &handle);
 
     for (unsigned i = 0; !rc && i < TOUCHES; i++) {
         touch_of(seq, table, i, &touch);
@@ -151,7 +151,7 @@ static int side_step(struct kv_txn *txn, uint64_t seq)
 
     if (phase != SIDE_MAKE && phase != SIDE_DROP)
         return 0;
-    rc = kv_table_open(txn, "side", phase == SIDE_MAKE ? KV_CREATE : 0, &side);
+    rc = kv_table_open(txn, "side", phase == SIDE_MAKE ? KV_CREATE : 0, NULL, &side);
     if (phase == SIDE_DROP)
         return rc == KV_ENOTFOUND && seq < SIDE_PERIOD ? 0 : rc ? rc : kv_table_drop(txn, side);
     for (unsigned i = 0; !rc && i < SIDE_RECORDS; i++) {
@@ -296,7 +296,7 @@ static int table_verify(struct kv_txn *txn, unsigned table, uint64_t seq)
     const struct model *model = model_at(table, seq);
     struct kv_cursor *cursor;
     kv_table handle;
-    int rc = kv_table_open(txn, table_name(table), 0, &handle);
+    int rc = kv_table_open(txn, table_name(table), 0, NULL, &handle);
 
     if (rc == KV_ENOTFOUND)
         return broken(seq, table_name(table), "is missing");
@@ -321,7 +321,7 @@ static int side_verify(struct kv_txn *txn, uint64_t seq)
     struct key key;
     struct kv_val value;
     kv_table side;
-    int rc = kv_table_open(txn, "side", 0, &side);
+    int rc = kv_table_open(txn, "side", 0, NULL, &side);
 
     if (!expected)
         return rc == KV_ENOTFOUND ? 0 : rc ? rc : broken(seq, "side", "is there");

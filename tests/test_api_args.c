@@ -94,9 +94,9 @@ START_TEST(txn_calls_without_a_txn_are_refused)
     ck_rc(kv_env_stat(reader, NULL), KV_EINVAL);
     ck_rc(kv_env_copy(NULL, "x", NULL), KV_EINVAL);
     ck_rc(kv_env_copy_fd(NULL, 1, NULL), KV_EINVAL);
-    ck_rc(kv_table_open(NULL, "t", 0, &table), KV_EINVAL);
+    ck_rc(kv_table_open(NULL, "t", 0, NULL, &table), KV_EINVAL);
     ck_assert_uint_eq(table, 0);
-    ck_rc(kv_table_open(writer, "t", 0, NULL), KV_EINVAL);
+    ck_rc(kv_table_open(writer, "t", 0, NULL, NULL), KV_EINVAL);
     ck_rc(kv_table_drop(NULL, 0), KV_EINVAL);
     ck_rc(kv_table_empty(NULL, 0), KV_EINVAL);
     ck_rc(kv_table_rename(NULL, 1, "t"), KV_EINVAL);
@@ -109,7 +109,7 @@ START_TEST(txn_calls_without_a_txn_are_refused)
     ck_rc(kv_get(NULL, 0, &key, &junk), KV_EINVAL);
     cleared(&junk);
     ck_rc(kv_put(NULL, 0, &key, &key, 0), KV_EINVAL);
-    ck_rc(kv_del(NULL, 0, &key), KV_EINVAL);
+    ck_rc(kv_del(NULL, 0, &key, NULL), KV_EINVAL);
     junk = key;
     ck_rc(kv_replace(NULL, 0, &key, &key, &junk), KV_EINVAL);
     cleared(&junk);
@@ -130,8 +130,8 @@ START_TEST(record_calls_without_key_or_value_are_refused)
     ck_rc(kv_put(writer, 0, &key, NULL, KV_RESERVE), KV_EINVAL);
     ck_rc(kv_put(writer, 0, &holes, &key, 0), KV_EINVAL);
     ck_rc(kv_put(writer, 0, &key, &holes, 0), KV_EINVAL);
-    ck_rc(kv_del(writer, 0, NULL), KV_EINVAL);
-    ck_rc(kv_del(writer, 0, &holes), KV_EINVAL);
+    ck_rc(kv_del(writer, 0, NULL, NULL), KV_EINVAL);
+    ck_rc(kv_del(writer, 0, &holes, NULL), KV_EINVAL);
     ck_rc(kv_replace(writer, 0, NULL, &key, &junk), KV_EINVAL);
     ck_rc(kv_replace(writer, 0, &key, &holes, &junk), KV_EINVAL);
     ck_rc(kv_replace(writer, 0, &key, &key, NULL), KV_EINVAL);
@@ -154,7 +154,7 @@ START_TEST(cursor_calls_without_what_they_need_are_refused)
     ck_rc(kv_cursor_put(cursor, NULL, &key, 0), KV_EINVAL);
     ck_rc(kv_cursor_put(cursor, &key, NULL, 0), KV_EINVAL);
     ck_rc(kv_cursor_put(cursor, NULL, &holes, KV_AT_CURSOR), KV_EINVAL);
-    ck_rc(kv_cursor_del(NULL), KV_EINVAL);
+    ck_rc(kv_cursor_del(NULL, 0), KV_EINVAL);
 }
 END_TEST
 
@@ -167,7 +167,7 @@ START_TEST(an_empty_key_and_an_empty_value_need_no_data)
     ck_ok(kv_get(writer, 0, &none, &value));
     ck_assert_uint_eq(value.size, 0);
     ck_assert_ptr_nonnull(value.data);
-    ck_ok(kv_del(writer, 0, &none));
+    ck_ok(kv_del(writer, 0, &none, NULL));
 }
 END_TEST
 
@@ -191,7 +191,7 @@ START_TEST(unknown_flags_are_refused_everywhere)
         if (flag > KV_TRY)
             ck_rc(kv_txn_begin(env, flag, NULL, &txn), KV_EINVAL);
         if (flag != KV_CREATE)
-            ck_rc(kv_table_open(writer, "t", flag, &table), KV_EINVAL);
+            ck_rc(kv_table_open(writer, "t", flag, NULL, &table), KV_EINVAL);
         if (flag != KV_TRIM_PUNCH && flag != KV_TRIM_DEFRAGMENT)
             ck_rc(kv_env_trim(env, flag, NULL), KV_EINVAL);
         if (flag != KV_COPY_COMPACT) {
@@ -256,7 +256,7 @@ START_TEST(keys_that_are_too_long_are_refused_everywhere)
         ck_rc(kv_put(writer, 0, &key, &value, 0), KV_EKEYSIZE);
         ck_rc(kv_put(writer, 0, &key, &value, KV_APPEND), KV_EKEYSIZE);
         ck_rc(kv_get(writer, 0, &key, &junk), KV_EKEYSIZE);
-        ck_rc(kv_del(writer, 0, &key), KV_EKEYSIZE);
+        ck_rc(kv_del(writer, 0, &key, NULL), KV_EKEYSIZE);
         ck_rc(kv_replace(writer, 0, &key, &value, &junk), KV_EKEYSIZE);
         ck_rc(kv_cursor_put(cursor, &key, &value, 0), KV_EKEYSIZE);
     }
@@ -292,10 +292,10 @@ START_TEST(a_read_txn_changes_nothing)
     kv_table table;
 
     ck_rc(kv_put(reader, 0, &key, &value, 0), KV_EREADONLY);
-    ck_rc(kv_del(reader, 0, &key), KV_EREADONLY);
+    ck_rc(kv_del(reader, 0, &key, NULL), KV_EREADONLY);
     ck_rc(kv_replace(reader, 0, &key, &value, &junk), KV_EREADONLY);
     ck_rc(kv_replace(reader, 0, &key, NULL, &junk), KV_EREADONLY);
-    ck_rc(kv_table_open(reader, "t", KV_CREATE, &table), KV_EREADONLY);
+    ck_rc(kv_table_open(reader, "t", KV_CREATE, NULL, &table), KV_EREADONLY);
     ck_rc(kv_table_drop(reader, 1), KV_EREADONLY);
     ck_rc(kv_table_empty(reader, 0), KV_EREADONLY);
     ck_rc(kv_table_rename(reader, 1, "u"), KV_EREADONLY);
@@ -303,7 +303,7 @@ START_TEST(a_read_txn_changes_nothing)
     ck_ok(kv_cursor_get(c, KV_FIRST, &key, NULL));
     ck_rc(kv_cursor_put(c, &key, &value, 0), KV_EREADONLY);
     ck_rc(kv_cursor_put(c, NULL, &value, KV_AT_CURSOR), KV_EREADONLY);
-    ck_rc(kv_cursor_del(c), KV_EREADONLY);
+    ck_rc(kv_cursor_del(c, 0), KV_EREADONLY);
     has(reader, 0, "a", "1");
 }
 END_TEST
@@ -320,8 +320,8 @@ START_TEST(a_reset_txn_does_nothing_until_it_is_renewed)
     ck_assert_uint_eq(kv_txn_id(reader), 0);
     ck_rc(kv_get(reader, 0, &key, &junk), KV_EBADTXN);
     ck_rc(kv_cursor_get(c, KV_FIRST, &key, NULL), KV_EBADTXN);
-    ck_rc(kv_table_open(reader, "t", 0, &table), KV_EBADTXN);
-    ck_rc(kv_table_open(reader, NULL, 0, &table), KV_EBADTXN);
+    ck_rc(kv_table_open(reader, "t", 0, NULL, &table), KV_EBADTXN);
+    ck_rc(kv_table_open(reader, NULL, 0, NULL, &table), KV_EBADTXN);
     ck_rc(kv_table_list(reader, (kv_table_fn *)abort, NULL), KV_EBADTXN);
     ck_rc(kv_env_stat(reader, &stat), KV_EBADTXN);
     ck_rc(kv_env_copy(reader, tmp_path("c.db"), NULL), KV_EBADTXN);
@@ -373,7 +373,7 @@ START_TEST(a_failed_txn_can_only_be_aborted)
     ck_rc(try_get(txn, 0, "a"), KV_EBADTXN);
     ck_rc(try_del(txn, 0, "a"), KV_EBADTXN);
     ck_rc(kv_cursor_get(c, KV_FIRST, &key, NULL), KV_EBADTXN);
-    ck_rc(kv_table_open(txn, "t", KV_CREATE, &table), KV_EBADTXN);
+    ck_rc(kv_table_open(txn, "t", KV_CREATE, NULL, &table), KV_EBADTXN);
     ck_rc(kv_txn_commit(txn), KV_EBADTXN);
     txn = txn_write(small);
     lacks(txn, 0, "a");

@@ -70,7 +70,7 @@ static void has_no_position(void)
     struct kv_val value;
 
     ck_rc(move(KV_CURRENT, NULL, &key, &value), KV_EINVAL);
-    ck_rc(kv_cursor_del(cursor), KV_EINVAL);
+    ck_rc(kv_cursor_del(cursor, 0), KV_EINVAL);
     value = text_val("v");
     ck_rc(kv_cursor_put(cursor, NULL, &value, KV_AT_CURSOR), KV_EINVAL);
 }
@@ -244,19 +244,19 @@ START_TEST(after_a_delete_the_cursor_stands_before_the_next_record)
 {
     letters("abcde");
     leads(KV_EXACT, "c", "c");
-    ck_ok(kv_cursor_del(cursor));
+    ck_ok(kv_cursor_del(cursor, 0));
     goes(KV_CURRENT, "d");
     goes(KV_NEXT, "e"); /* KV_CURRENT took the position to "d" */
     leads(KV_EXACT, "b", "b");
-    ck_ok(kv_cursor_del(cursor));
+    ck_ok(kv_cursor_del(cursor, 0));
     goes(KV_NEXT, "d");
-    ck_ok(kv_cursor_del(cursor));
+    ck_ok(kv_cursor_del(cursor, 0));
     goes(KV_PREV, "a");
     goes(KV_NEXT, "e");
-    ck_ok(kv_cursor_del(cursor));
+    ck_ok(kv_cursor_del(cursor, 0));
     goes(KV_CURRENT, "");
     goes(KV_PREV, "a");
-    ck_ok(kv_cursor_del(cursor));
+    ck_ok(kv_cursor_del(cursor, 0));
     goes(KV_CURRENT, "");
     goes(KV_NEXT, "");
     goes(KV_PREV, "");
@@ -269,8 +269,8 @@ START_TEST(deleting_again_deletes_the_next_record)
     letters("abcde");
     goes(KV_FIRST, "a");
     goes(KV_NEXT, "b");
-    ck_ok(kv_cursor_del(cursor));
-    ck_ok(kv_cursor_del(cursor));
+    ck_ok(kv_cursor_del(cursor, 0));
+    ck_ok(kv_cursor_del(cursor, 0));
     goes(KV_NEXT, "d");
     goes(KV_PREV, "a");
 }
@@ -287,7 +287,7 @@ START_TEST(a_whole_table_is_deleted_forwards_and_backwards)
         kv_cursor_close(cursor);
         ck_ok(kv_cursor_open(txn, 0, &cursor));
         while (kv_cursor_get(cursor, op, NULL, NULL) == 0) {
-            ck_ok(kv_cursor_del(cursor));
+            ck_ok(kv_cursor_del(cursor, 0));
             count++;
         }
         ck_assert_uint_eq(count, 3001);
@@ -308,7 +308,7 @@ START_TEST(other_cursors_follow_what_changes_under_them)
     leads(KV_EXACT, "c", "c");
     key = text_val("c");
     ck_ok(kv_cursor_get(other, KV_EXACT, &key, NULL));
-    ck_ok(kv_cursor_del(other));
+    ck_ok(kv_cursor_del(other, 0));
     goes(KV_CURRENT, "d");
     leads(KV_EXACT, "b", "b");
     del(txn, 0, "b");
@@ -516,9 +516,9 @@ static void walk_del(struct walk *w)
         if (w->present[i])
             walk_gone(w, i);
     } else if (w->at == NOWHERE) {
-        ck_rc(kv_cursor_del(cursor), KV_EINVAL);
+        ck_rc(kv_cursor_del(cursor, 0), KV_EINVAL);
     } else if (w->at < KEYS) {
-        ck_ok(kv_cursor_del(cursor));
+        ck_ok(kv_cursor_del(cursor, 0));
         walk_gone(w, w->at);
     }
 }

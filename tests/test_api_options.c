@@ -673,7 +673,7 @@ START_TEST(an_env_opened_read_only_changes_nothing)
     ck_assert_ptr_null(txn);
     txn = txn_read(env);
     has_bytes(txn, KV_MAIN_TABLE, "key000500", 100, 500);
-    ck_rc(kv_table_open(txn, "t", KV_CREATE, &table), KV_EREADONLY);
+    ck_rc(kv_table_open(txn, "t", KV_CREATE, NULL, &table), KV_EREADONLY);
     kv_txn_abort(txn);
     ck_rc(kv_env_trim(env, 0, NULL), KV_EREADONLY);
     ck_ok(kv_env_sync(env));

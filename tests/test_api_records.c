@@ -328,7 +328,7 @@ START_TEST(keys_of_every_length_keep_their_order)
     ck_rc(kv_cursor_get(cursor, KV_NEXT, &key, &value), KV_ENOTFOUND);
     for (size_t i = 0; i <= longest; i += 3) {
         key = bytes_val(bytes, i);
-        ck_ok(kv_del(txn, 0, &key));
+        ck_ok(kv_del(txn, 0, &key, NULL));
     }
     ck_assert_uint_eq(table_stat(txn, 0).entries, longest + 1 - (longest / 3 + 1));
     free(bytes);
@@ -464,7 +464,7 @@ START_TEST(a_key_read_from_a_cursor_may_be_deleted_or_put)
         if (deleted % 3 == 0)
             ck_ok(kv_put(txn, 0, &key, &key, 0));
         ck_ok(kv_cursor_get(cursor, KV_CURRENT, &key, &value));
-        ck_ok(kv_del(txn, 0, &key));
+        ck_ok(kv_del(txn, 0, &key, NULL));
         deleted++;
     }
     ck_assert_uint_eq(deleted, 3000);

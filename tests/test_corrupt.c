@@ -61,7 +61,7 @@ static void learn_table(struct kv_txn *txn, const char *name, struct content *co
     struct record record;
     kv_table table;
 
-    ck_ok(kv_table_open(txn, name, 0, &table));
+    ck_ok(kv_table_open(txn, name, 0, NULL, &table));
     ck_ok(kv_cursor_open(txn, table, &cursor));
     while (kv_cursor_get(cursor, KV_NEXT, &record.key, &record.value) == 0) {
         content->records =
@@ -276,7 +276,7 @@ static const struct snapshot *read_all(struct kv_env *env, bool *whole_out)
     for (unsigned t = 0; t < TABLES; t++) {
         kv_table table;
 
-        rc = kv_table_open(txn, base_tables[t], 0, &table);
+        rc = kv_table_open(txn, base_tables[t], 0, NULL, &table);
         if (rc) {
             ck_assert_msg(is_damage(rc), "%s: table: %s", doing, kv_strerror(rc));
             *whole_out = false;

@@ -82,7 +82,7 @@ static uint64_t digest_of(struct kv_env *env)
     int rc;
 
     ck_ok(kv_txn_begin(env, KV_READ, NULL, &txn));
-    rc = kv_table_open(txn, "t", 0, &tables[1]);
+    rc = kv_table_open(txn, "t", 0, NULL, &tables[1]);
     ck_assert(rc == 0 || rc == KV_ENOTFOUND);
     for (int t = 0; t < (rc ? 1 : 2); t++) {
         struct kv_cursor *cursor;
@@ -127,7 +127,7 @@ static void change(struct run *run, struct kv_txn *txn, kv_table table)
     key.size =
         (size_t)snprintf(text, sizeof(text), "key-%04u", (unsigned)rng_below(&run->rng, KEYS));
     if (rng_chance(&run->rng, 35)) {
-        int rc = kv_del(txn, table, &key);
+        int rc = kv_del(txn, table, &key, NULL);
 
         ck_assert(rc == 0 || rc == KV_ENOTFOUND);
         return;
@@ -149,7 +149,7 @@ static void commit_one(struct run *run)
     kv_table table;
 
     ck_ok(kv_txn_begin(run->env, KV_WRITE, NULL, &txn));
-    ck_ok(kv_table_open(txn, "t", KV_CREATE, &table));
+    ck_ok(kv_table_open(txn, "t", KV_CREATE, NULL, &table));
     for (uint64_t n = 1 + rng_below(&run->rng, run->plan->changes); n > 0; n--)
         change(run, txn, rng_chance(&run->rng, 50) ? table : KV_MAIN_TABLE);
     ck_ok(kv_txn_commit(txn));

@@ -65,8 +65,8 @@ static kv_table fill_and_empty(void)
     kv_table b;
 
     ck_ok(kv_txn_begin(env, KV_WRITE, NULL, &txn));
-    ck_ok(kv_table_open(txn, "a", KV_CREATE, &a));
-    ck_ok(kv_table_open(txn, "b", KV_CREATE, &b));
+    ck_ok(kv_table_open(txn, "a", KV_CREATE, NULL, &a));
+    ck_ok(kv_table_open(txn, "b", KV_CREATE, NULL, &b));
     for (unsigned i = 0; i < RECORDS; i++) {
         record_put(txn, a, i);
         record_put(txn, b, i);
@@ -81,7 +81,7 @@ static kv_table fill_and_empty(void)
         struct kv_val key_b = {sizeof(number_b), &number_b};
         struct kv_val key_main = {sizeof(number_main), &number_main};
 
-        if (i % 10 && (kv_del(txn, b, &key_b) || kv_del(txn, KV_MAIN_TABLE, &key_main)))
+        if (i % 10 && (kv_del(txn, b, &key_b, NULL) || kv_del(txn, KV_MAIN_TABLE, &key_main, NULL)))
             ck_abort_msg("del: %s", kv_error_text());
     }
     ck_ok(kv_txn_commit(txn));

@@ -212,7 +212,7 @@ static bool gets_tell(struct kv_txn *txn)
             ck_assert(record_matches(i, &key, &value));
         damage |= rc != 0;
     }
-    rc = kv_table_open(txn, "named", 0, &table);
+    rc = kv_table_open(txn, "named", 0, NULL, &table);
     for (unsigned i = 0; i < NAMED && !rc; i++) {
         struct kv_val key;
 
@@ -582,7 +582,7 @@ static void change_hostile(struct kv_env *env)
         any(try_del(txn, 0, text));
         any(try_put(txn, 0, text, "a new value of some length, to make pages split..........", 0));
     }
-    if (kv_table_open(txn, "named", 0, &table) == 0)
+    if (kv_table_open(txn, "named", 0, NULL, &table) == 0)
         any(kv_table_drop(txn, table));
     any(kv_txn_commit(txn));
 }

@@ -79,7 +79,7 @@ static int digest_named(void *context, const char *name)
 {
     struct digest *digest = context;
     kv_table table;
-    int rc = kv_table_open(digest->txn, name, 0, &table);
+    int rc = kv_table_open(digest->txn, name, 0, NULL, &table);
 
     return rc ? rc : digest_table(digest, table);
 }
@@ -119,12 +119,12 @@ static int fill_or_drop(struct kv_txn *txn, struct rng *rng)
     int rc;
 
     (void)snprintf(name, sizeof(name), "bulk%u", (unsigned)rng_below(rng, 3));
-    rc = kv_table_open(txn, name, 0, &table);
+    rc = kv_table_open(txn, name, 0, NULL, &table);
     if (!rc)
         return rng_chance(rng, 70) ? kv_table_drop(txn, table) : kv_table_empty(txn, table);
     if (rc != KV_ENOTFOUND)
         return rc;
-    rc = kv_table_open(txn, name, KV_CREATE, &table);
+    rc = kv_table_open(txn, name, KV_CREATE, NULL, &table);
     for (uint64_t i = 0; !rc && i < 400; i++)
         rc = put_number(txn, table, i, 100, rng);
     if (!rc)

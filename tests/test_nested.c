@@ -138,7 +138,7 @@ START_TEST(a_parent_is_refused_while_its_child_lives)
     ck_rc(try_get(txn, table, "a"), KV_EBADTXN);
     ck_rc(try_put(txn, table, "a", "2", 0), KV_EBADTXN);
     ck_rc(try_del(txn, table, "a"), KV_EBADTXN);
-    ck_rc(kv_table_open(txn, "t", 0, &table), KV_EBADTXN);
+    ck_rc(kv_table_open(txn, "t", 0, NULL, &table), KV_EBADTXN);
     table = table_find(child, "t");
     ck_rc(kv_table_drop(txn, table), KV_EBADTXN);
     ck_rc(kv_table_empty(txn, table), KV_EBADTXN);
@@ -252,7 +252,7 @@ START_TEST(a_table_made_in_an_aborted_child_is_unknown_to_its_parent)
     put(child, table, "a", "1");
     kv_txn_abort(child);
     ck_rc(try_get(txn, table, "a"), KV_EBADTABLE);
-    ck_rc(kv_table_open(txn, "t", 0, &table), KV_ENOTFOUND);
+    ck_rc(kv_table_open(txn, "t", 0, NULL, &table), KV_ENOTFOUND);
     table = table_make(txn, "t");
     lacks(txn, table, "a");
     txn_commit(txn);
@@ -275,7 +275,7 @@ START_TEST(a_drop_in_a_child_counts_when_it_commits)
     ck_ok(kv_table_drop(child, table));
     txn_commit(child);
     ck_rc(try_get(txn, table, "a"), KV_EBADTABLE);
-    ck_rc(kv_table_open(txn, "t", 0, &table), KV_ENOTFOUND);
+    ck_rc(kv_table_open(txn, "t", 0, NULL, &table), KV_ENOTFOUND);
     ck_assert_uint_eq(env_stat(txn).tables, 0);
     txn_commit(txn);
 }
@@ -601,7 +601,8 @@ static void txn_matches(struct kv_txn *txn, const struct model *model)
     for (unsigned i = 1; i < TABLES; i++) {
         kv_table table;
 
-        ck_rc(kv_table_open(txn, table_names[i], 0, &table), model->exists[i] ? 0 : KV_ENOTFOUND);
+        ck_rc(kv_table_open(txn, table_names[i], 0, NULL, &table),
+              model->exists[i] ? 0 : KV_ENOTFOUND);
         if (model->exists[i])
             table_matches(txn, table, model->values[i], 0);
         named += model->exists[i];

@@ -180,7 +180,7 @@ static void tables_open(struct oracle *o)
     struct level *at = top(o);
 
     for (unsigned t = 0; t < TABLES; t++) {
-        ck_ok(kv_table_open(at->ours, names[t], KV_CREATE, &o->table_ours[t]));
+        ck_ok(kv_table_open(at->ours, names[t], KV_CREATE, NULL, &o->table_ours[t]));
         ck_assert_int_eq(mdb_dbi_open(at->theirs, names[t], names[t] ? MDB_CREATE : 0,
                                       &o->table_theirs[t]),
                          0);
@@ -333,7 +333,7 @@ static void do_del(struct oracle *o)
     MDB_val mk = {key_bytes, key};
 
     cursors_leave(o, table, key, key_bytes, NULL);
-    same_rc("del", kv_del(top(o)->ours, o->table_ours[table], &k),
+    same_rc("del", kv_del(top(o)->ours, o->table_ours[table], &k, NULL),
             mdb_del(top(o)->theirs, o->table_theirs[table], &mk, NULL));
 }
 
@@ -490,7 +490,7 @@ static void do_cursor_del(struct oracle *o)
     if (!pair->at || kv_cursor_is_table(pair->ours))
         return;
     cursors_leave(o, pair->table, pair->key, pair->key_bytes, pair);
-    same_rc("del at the cursor", kv_cursor_del(pair->ours), mdb_cursor_del(pair->theirs, 0));
+    same_rc("del at the cursor", kv_cursor_del(pair->ours, 0), mdb_cursor_del(pair->theirs, 0));
     rc = kv_cursor_get(pair->ours, KV_NEXT, &k, &v);
     cursor_same(pair, "next after del", rc, &k, &v,
                 mdb_cursor_get(pair->theirs, &mk, &mv, MDB_NEXT), &mk, &mv);

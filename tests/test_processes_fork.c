@@ -82,9 +82,9 @@ static int use_txn(struct kv_txn *txn)
 
     bad += differ("get", kv_get(txn, KV_MAIN_TABLE, &key, &value), KV_EFORKED);
     bad += differ("put", kv_put(txn, KV_MAIN_TABLE, &key, &value, 0), KV_EFORKED);
-    bad += differ("del", kv_del(txn, KV_MAIN_TABLE, &key), KV_EFORKED);
+    bad += differ("del", kv_del(txn, KV_MAIN_TABLE, &key, NULL), KV_EFORKED);
     bad += differ("replace", kv_replace(txn, KV_MAIN_TABLE, &key, &value, &value), KV_EFORKED);
-    bad += differ("table open", kv_table_open(txn, "alpha", 0, &table), KV_EFORKED);
+    bad += differ("table open", kv_table_open(txn, "alpha", 0, NULL, &table), KV_EFORKED);
     bad += differ("empty", kv_table_empty(txn, KV_MAIN_TABLE), KV_EFORKED);
     bad += differ("table stat", kv_table_stat(txn, KV_MAIN_TABLE, &table_stat), KV_EFORKED);
     bad += differ("stat", kv_env_stat(txn, &stat), KV_EFORKED);
@@ -103,7 +103,7 @@ static int use_cursor(struct kv_cursor *cursor)
 
     bad += differ("cursor get", kv_cursor_get(cursor, KV_FIRST, &key, &value), KV_EFORKED);
     bad += differ("cursor put", kv_cursor_put(cursor, &key, &value, 0), KV_EFORKED);
-    bad += differ("cursor del", kv_cursor_del(cursor), KV_EFORKED);
+    bad += differ("cursor del", kv_cursor_del(cursor, 0), KV_EFORKED);
     return bad;
 }
 

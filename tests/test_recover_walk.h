@@ -61,7 +61,7 @@ static void make_base(void)
     kv_table table;
 
     ck_ok(kv_txn_begin(env, KV_WRITE, NULL, &txn));
-    ck_ok(kv_table_open(txn, "named", KV_CREATE, &table));
+    ck_ok(kv_table_open(txn, "named", KV_CREATE, NULL, &table));
     for (unsigned key = 0; key < KEYS; key++) {
         put_one(txn, KV_MAIN_TABLE, key, 1, key == KEY_LARGE ? LARGE_BYTES : VALUE_BYTES);
         put_one(txn, table, key, 1, VALUE_BYTES);
@@ -81,7 +81,7 @@ static void make_newest(void)
     kv_table table;
 
     ck_ok(kv_txn_begin(env, KV_WRITE, NULL, &txn));
-    ck_ok(kv_table_open(txn, "named", 0, &table));
+    ck_ok(kv_table_open(txn, "named", 0, NULL, &table));
     put_one(txn, KV_MAIN_TABLE, KEY_CHANGED, 2, VALUE_BYTES);
     put_one(txn, KV_MAIN_TABLE, KEY_LARGE, 2, LARGE_BYTES);
     put_one(txn, table, KEY_CHANGED, 2, VALUE_BYTES);

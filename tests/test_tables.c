@@ -53,7 +53,7 @@ static int try_open(struct kv_txn *txn, const char *name)
 {
     kv_table table;
 
-    return kv_table_open(txn, name, 0, &table);
+    return kv_table_open(txn, name, 0, NULL, &table);
 }
 
 /* A committed table of one record, whose key and value are the table's name. */
@@ -96,7 +96,7 @@ START_TEST(no_name_is_the_main_table)
     struct kv_txn *txn = txn_read(env);
     kv_table table = 7;
 
-    ck_ok(kv_table_open(txn, NULL, 0, &table));
+    ck_ok(kv_table_open(txn, NULL, 0, NULL, &table));
     ck_assert_uint_eq(table, KV_MAIN_TABLE);
     kv_txn_abort(txn);
 }
@@ -107,9 +107,9 @@ START_TEST(a_missing_table_is_not_found_and_not_made_in_a_read_txn)
     struct kv_txn *txn = txn_read(env);
     kv_table table = 7;
 
-    ck_rc(kv_table_open(txn, "none", 0, &table), KV_ENOTFOUND);
+    ck_rc(kv_table_open(txn, "none", 0, NULL, &table), KV_ENOTFOUND);
     ck_assert_uint_eq(table, 0);
-    ck_rc(kv_table_open(txn, "none", KV_CREATE, &table), KV_EREADONLY);
+    ck_rc(kv_table_open(txn, "none", KV_CREATE, NULL, &table), KV_EREADONLY);
     kv_txn_abort(txn);
 }
 END_TEST
@@ -245,7 +245,7 @@ START_TEST(a_key_of_the_main_table_is_no_table_name)
 
     put(txn, KV_MAIN_TABLE, "key", "value");
     ck_rc(try_open(txn, "key"), KV_EINCOMPATIBLE);
-    ck_rc(kv_table_open(txn, "key", KV_CREATE, &table), KV_EINCOMPATIBLE);
+    ck_rc(kv_table_open(txn, "key", KV_CREATE, NULL, &table), KV_EINCOMPATIBLE);
     table = table_find(txn, "t");
     ck_rc(kv_table_rename(txn, table, "key"), KV_EEXIST);
     has(txn, KV_MAIN_TABLE, "key", "value");
@@ -290,7 +290,7 @@ START_TEST(a_cursor_of_the_main_table_shows_tables_and_does_not_change_them)
     expect_text(&key, "b");
     ck_assert_uint_eq(value.size, 0);
     ck_assert_int_eq(kv_cursor_is_table(cursor), 1);
-    ck_rc(kv_cursor_del(cursor), KV_EINCOMPATIBLE);
+    ck_rc(kv_cursor_del(cursor, 0), KV_EINCOMPATIBLE);
     value = text_val("v");
     ck_rc(kv_cursor_put(cursor, NULL, &value, KV_AT_CURSOR), KV_EINCOMPATIBLE);
     key = text_val("b");
@@ -312,7 +312,7 @@ START_TEST(names_have_the_length_that_they_may_have)
     for (size_t size = 1900; size < 2100 && !rc; size++) {
         memset(name, 'n', size);
         name[size] = 0;
-        rc = kv_table_open(txn, name, KV_CREATE, &table);
+        rc = kv_table_open(txn, name, KV_CREATE, NULL, &table);
         if (!rc) {
             longest = size;
             put(txn, table, "k", "v");
@@ -324,7 +324,7 @@ START_TEST(names_have_the_length_that_they_may_have)
     table = table_make(txn, "short");
     put(txn, table, "k", "v");
     ck_rc(kv_table_rename(txn, table, name), KV_EKEYSIZE);
-    ck_rc(kv_table_open(txn, name, 0, &table), KV_EKEYSIZE);
+    ck_rc(kv_table_open(txn, name, 0, NULL, &table), KV_EKEYSIZE);
     name[longest] = 0;
     table = table_find(txn, "short");
     ck_ok(kv_table_rename(txn, table, name));

@@ -59,7 +59,7 @@ static int try_open(struct kv_txn *txn, const char *name)
 {
     kv_table table;
 
-    return kv_table_open(txn, name, 0, &table);
+    return kv_table_open(txn, name, 0, NULL, &table);
 }
 
 /* A committed table of one record, whose key and value are the table's name. */
@@ -425,7 +425,7 @@ static int opener_round(const struct opener *opener, unsigned round)
     if (rc)
         return rc;
     snprintf(name, sizeof(name), "stays-%u", round * 7 % THREAD_TABLES);
-    rc = kv_table_open(txn, name, 0, &table);
+    rc = kv_table_open(txn, name, 0, NULL, &table);
     if (!rc)
         rc = kv_get(txn, table, &key, &value);
     if (rc == KV_EBADTABLE) /* another thread closed the handle in between */
@@ -434,7 +434,7 @@ static int opener_round(const struct opener *opener, unsigned round)
         rc = -1;
     if (!rc && opener->number == 0) {
         snprintf(name, sizeof(name), "moves-%u", round);
-        rc = kv_table_open(txn, name, 0, &table);
+        rc = kv_table_open(txn, name, 0, NULL, &table);
         snprintf(name, sizeof(name), "moves-%u", round + 1);
         rc = rc ? rc : kv_table_rename(txn, table, name);
     }

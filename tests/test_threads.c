@@ -497,7 +497,7 @@ static int open_handles(struct thread *self)
         rc = kv_txn_begin(self->env, KV_READ, NULL, &txn);
         if (rc)
             return rc;
-        rc = kv_table_open(txn, "alpha", 0, &table);
+        rc = kv_table_open(txn, "alpha", 0, NULL, &table);
         kv_txn_abort(txn);
         if (!rc && !atomic_compare_exchange_strong(&handle_seen, &none, table) && none != table)
             rc = LEDGER_BROKEN;

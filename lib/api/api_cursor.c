@@ -138,11 +138,50 @@ int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key, struct kv_
     return rc;
 }
 
-int kv_cursor_del(struct kv_cursor *cursor)
+int kv_cursor_del(struct kv_cursor *cursor, uint32_t flags)
 {
     int rc = cursor_usable(cursor, true);
+
+    if (!rc && (flags & ~KV_ALL_VALUES))
+        rc = kvi_error(KV_EINVAL, "unknown flags in delete: %#x", flags);
 
     if (rc)
         return rc;
     return kvi_txn_changed(cursor->txn, kvi_cursor_delete(cursor->cursor, KVI_CELL_VALUE));
+}
+
+int kv_cursor_bound(struct kv_cursor *cursor, const struct kv_range *range)
+{
+    (void)cursor;
+    (void)range;
+    return KV_EUNSUPPORTED;
+}
+
+int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_record *records,
+                   size_t count, size_t *count_out)
+{
+    (void)cursor;
+    (void)op;
+    (void)records;
+    (void)count;
+    (void)count_out;
+    return KV_EUNSUPPORTED;
+}
+
+int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags, struct kv_val *key,
+                  struct kv_val *value)
+{
+    (void)cursor;
+    (void)n;
+    (void)flags;
+    (void)key;
+    (void)value;
+    return KV_EUNSUPPORTED;
+}
+
+int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out)
+{
+    (void)cursor;
+    (void)count_out;
+    return KV_EUNSUPPORTED;
 }

@@ -56,7 +56,7 @@ int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key, struct 
     return rc;
 }
 
-int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key)
+int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key, const struct kv_val *value)
 {
     struct kvi_txn_table *entry;
     struct kvi_key wanted;
@@ -64,6 +64,8 @@ int kv_del(struct kv_txn *txn, kv_table table, const struct kv_val *key)
 
     if (!rc)
         rc = kvi_api_key(txn, key, &wanted);
+    if (!rc && value)
+        rc = kvi_error(KV_EINCOMPATIBLE, "the table has no duplicates: a value to delete");
     if (rc)
         return rc;
     return kvi_txn_changed(txn, kvi_tree_delete(&entry->tree, wanted, KVI_CELL_VALUE));

@@ -64,7 +64,8 @@ struct kv_env *kv_txn_env(const struct kv_txn *txn)
 
 /* ---- Tables ---- */
 
-int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags, kv_table *table_out)
+int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
+                  const struct kv_table_options *options, kv_table *table_out)
 {
     int rc = kvi_api_given(table_out, "table_out");
 
@@ -74,6 +75,8 @@ int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags, kv_table
     rc = kvi_txn_usable(txn, false);
     if (!rc && (flags & ~KV_CREATE))
         rc = kvi_error(KV_EINVAL, "unknown flags in open of a table: %#x", flags);
+    if (!rc && options)
+        rc = kvi_error(KV_EUNSUPPORTED, "table options");
     return rc || !name ? rc : kvi_table_open(txn, name, flags, table_out);
 }
 
@@ -134,6 +137,7 @@ int kv_table_stat(struct kv_txn *txn, kv_table table, struct kv_table_stat *stat
         return rc;
     record = &entry->tree.record;
     stat_out->entries = record->entries;
+    stat_out->keys = record->flags & KVI_TABLE_DUPLICATES ? record->keys : record->entries;
     stat_out->pages_branch = record->pages_branch;
     stat_out->pages_leaf = record->pages_leaf;
     stat_out->pages_overflow = record->pages_overflow;

@@ -115,6 +115,10 @@ static const char *own_text(enum kv_error code)
         return "key is not above the last one";
     case KV_EUNSUPPORTED:
         return "file system cannot be shared safely";
+    case KV_EMISMATCH:
+        return "the record is not as expected";
+    case KV_ECOMPARATOR:
+        return "the table's comparator is not registered here, or is another";
     }
     return NULL;
 }
