@@ -65,7 +65,8 @@ static void open_slot(uint8_t *page, const struct kvi_node_frame *f, uint32_t sl
     uint8_t *offs = page + f->offs_at;
 
     assert(slot <= f->count);
-    memmove(offs + 2 * slot + KVI_NODE_SLOT_BYTES, offs + 2 * slot, 2 * (f->count - slot));
+    if (slot < f->count)
+        memmove(offs + 2 * slot + KVI_NODE_SLOT_BYTES, offs + 2 * slot, 2 * (f->count - slot));
     memmove(heads + KVI_HEAD_BYTES * (slot + 1), heads + KVI_HEAD_BYTES * slot,
             KVI_HEAD_BYTES * (f->count - slot) + 2 * slot);
     kvi_le_store32(heads + KVI_HEAD_BYTES * slot, head);
@@ -135,11 +136,28 @@ static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, cons
     return kvi_prefix_choose(g, KVI_PAGE_LEAF, common, 2, without);
 }
 
-static bool key_has_prefix(const uint8_t *page, const struct kvi_node_frame *f, struct kvi_key key)
+/* Whole words where there is one: the last of them may begin among bytes that were seen already. */
+static inline bool key_has_prefix(const uint8_t *page, const struct kvi_node_frame *f,
+                                  struct kvi_key key)
 {
-    return key.size >= f->prefix_bytes &&
-           (f->prefix_bytes == 0 ||
-            memcmp(page + KVI_HEADER_BYTES, key.data, f->prefix_bytes) == 0);
+    const uint8_t *prefix = page + KVI_HEADER_BYTES;
+    uint32_t bytes = f->prefix_bytes;
+    uint64_t differ = 0;
+
+    if (key.size < bytes)
+        return false;
+    if (bytes == 0)
+        return true;
+    if (bytes >= 8) {
+        for (uint32_t i = 0; i + 8 < bytes; i += 8)
+            differ |= kvi_fast_load64_be(prefix + i) ^ kvi_fast_load64_be(key.data + i);
+        differ |= kvi_fast_load64_be(prefix + bytes - 8) ^ kvi_fast_load64_be(key.data + bytes - 8);
+        return differ == 0;
+    }
+    if (key.size < 8)
+        return memcmp(prefix, key.data, bytes) == 0;
+    differ = kvi_fast_load64_be(prefix) ^ kvi_fast_load64_be(key.data);
+    return differ >> (64 - 8 * bytes) == 0;
 }
 
 /* Gives the leaf the prefix that it has with `key` in it, if the new cell then fits. */
@@ -184,6 +202,74 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
     if (key_bytes)
         memcpy(page + off + KVI_LEAF_CELL_HEAD, key.data, key_bytes);
     return page + off + KVI_LEAF_CELL_HEAD + key_bytes;
+}
+
+/* Whether the key is above that of the last cell, by their bytes from `skip` on. */
+static enum kvi_append_result compare_last(const struct kvi_geometry *g, const uint8_t *page,
+                                           const struct kvi_node_frame *f, struct kvi_key key,
+                                           uint32_t skip)
+{
+    struct kvi_leaf_cell last;
+
+    if (!kvi_leaf_cell_parse(g, f, page, f->count - 1, &last))
+        return KVI_APPEND_DAMAGE;
+    return kvi_tail_compare(key.data, key.size, last.key, last.key_bytes, skip) > 0
+               ? KVI_APPEND_DONE
+               : KVI_APPEND_ORDER;
+}
+
+/* An append that may change the prefix. */
+static KVI_NOINLINE uint8_t *append_prefix(const struct kvi_geometry *g, uint8_t *page,
+                                           struct kvi_key key, enum kvi_cell_kind kind,
+                                           uint64_t payload_bytes,
+                                           enum kvi_append_result *result_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint8_t *place;
+
+    *result_out = KVI_APPEND_NO_ROOM;
+    if (f.count == 0 || payload_bytes > g->cell_bytes_max)
+        return NULL;
+    *result_out = compare_last(g, page, &f, key, 0);
+    if (*result_out != KVI_APPEND_DONE)
+        return NULL;
+    place = kvi_leaf_insert(g, page, f.count, key, kind, (uint32_t)payload_bytes);
+    if (!place)
+        *result_out = KVI_APPEND_NO_ROOM;
+    return place;
+}
+
+uint8_t *kvi_leaf_append(const struct kvi_geometry *g, uint8_t *page, struct kvi_key key,
+                         enum kvi_cell_kind kind, uint64_t payload_bytes,
+                         enum kvi_append_result *result_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t cell_bytes, head, last, off;
+
+    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, &f, key)))
+        return append_prefix(g, page, key, kind, payload_bytes, result_out);
+    *result_out = KVI_APPEND_NO_ROOM;
+    if (KVI_UNLIKELY(key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max))
+        return NULL;
+    cell_bytes = KVI_LEAF_CELL_HEAD + (uint32_t)key.size + (uint32_t)payload_bytes;
+    if (cell_bytes > g->cell_bytes_max ||
+        f.slots_end + KVI_NODE_SLOT_BYTES + cell_bytes > f.cells_at)
+        return NULL;
+    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    last = kvi_node_head(&f, page, f.count - 1);
+    *result_out = head > last ? KVI_APPEND_DONE : KVI_APPEND_ORDER;
+    if (KVI_UNLIKELY(head == last))
+        *result_out = compare_last(g, page, &f, key, f.prefix_bytes);
+    if (KVI_UNLIKELY(*result_out != KVI_APPEND_DONE))
+        return NULL;
+    off = f.cells_at - cell_bytes;
+    open_slot(page, &f, f.count, head, off);
+    set_cells_at(g, page, off);
+    kvi_le_store32(page + off,
+                   kvi_leaf_cell_word((uint32_t)key.size, (uint32_t)payload_bytes, kind));
+    if (key.size)
+        memcpy(page + off + KVI_LEAF_CELL_HEAD, key.data, key.size);
+    return page + off + KVI_LEAF_CELL_HEAD + key.size;
 }
 
 /* Moves all that stands below `end` in the cell area by `by` bytes (up, or down if negative), cells

@@ -198,7 +198,7 @@ static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
         (uint32_t)kvi_separator_bytes((struct kvi_key){last.key, last.key_bytes}, key);
     pending->slot = change->path->depth > 1 ? leaf[-1].slot + 1 : 1;
     tree->record.pages_leaf++;
-    tree->last_pgno = 0;
+    tree->last_leaf = NULL;
     change->rewritten = true;
     change->landed = image;
     change->landed_slot = 0;

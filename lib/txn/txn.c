@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-int kvi_txn_usable(const struct kv_txn *txn, bool change)
+int kvi_txn_why_not(const struct kv_txn *txn, bool change)
 {
     if (!txn)
         return kvi_error(KV_EINVAL, "no txn given");

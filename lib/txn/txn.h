@@ -95,7 +95,14 @@ KVI_MUST_CHECK int kvi_txn_commit(struct kv_txn *txn);
 void kvi_txn_abort(struct kv_txn *txn);
 
 /* KV_EBADTXN, KV_EFORKED, KV_EREADONLY, or 0: may this txn be used, for a change? */
-KVI_MUST_CHECK int kvi_txn_usable(const struct kv_txn *txn, bool change);
+KVI_MUST_CHECK int kvi_txn_why_not(const struct kv_txn *txn, bool change);
+KVI_MUST_CHECK static inline int kvi_txn_usable(const struct kv_txn *txn, bool change)
+{
+    if (KVI_LIKELY(txn && txn->state == KVI_TXN_ACTIVE && !txn->child && (txn->write || !change) &&
+                   !kvi_lockfile_forked(txn->env->lockfile)))
+        return 0;
+    return kvi_txn_why_not(txn, change);
+}
 
 /* Passes rc on; a result that may have left pages half changed fails the txn (T5). */
 int kvi_txn_changed(struct kv_txn *txn, int rc);
@@ -126,8 +133,16 @@ KVI_MUST_CHECK int kvi_txn_commit_nested(struct kv_txn *txn);
 /* ---- tables.c ---- */
 
 /* The entry of a handle in this txn, loaded at first use. KV_EBADTABLE. */
-KVI_MUST_CHECK int kvi_txn_table(struct kv_txn *txn, kv_table handle,
-                                 struct kvi_txn_table **table_out);
+KVI_MUST_CHECK int kvi_txn_table_named(struct kv_txn *txn, kv_table handle,
+                                       struct kvi_txn_table **table_out);
+KVI_MUST_CHECK static inline int kvi_txn_table(struct kv_txn *txn, kv_table handle,
+                                               struct kvi_txn_table **table_out)
+{
+    if (handle != KV_MAIN_TABLE)
+        return kvi_txn_table_named(txn, handle, table_out);
+    *table_out = &txn->main;
+    return 0;
+}
 KVI_MUST_CHECK int kvi_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
                                   kv_table *table_out);
 KVI_MUST_CHECK int kvi_table_drop(struct kv_txn *txn, kv_table handle);
