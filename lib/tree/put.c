@@ -49,6 +49,29 @@ static void fill_payload(uint8_t *place, const struct kvi_new_value *value,
         memmove(place, value->payload, value->payload_bytes);
 }
 
+/* Whether the record gets a leaf of its own behind one that is left as it is (split.c), so that
+ * arguments need not be copied. */
+static bool stays_put(const struct kvi_change *change)
+{
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+
+    return change->append && leaf->slot == kvi_header_count(leaf->page);
+}
+
+/* Key and value, or zeros for a value that the caller will fill, in the change's own memory. */
+static int keep_payload(struct kvi_change *change, struct kvi_new_value *value)
+{
+    if (!value->payload && value->payload_bytes) {
+        uint8_t *zeros = kvi_arena_take(&change->arena, value->payload_bytes);
+
+        if (!zeros)
+            return kvi_error(ENOMEM, "no memory for a value");
+        memset(zeros, 0, value->payload_bytes);
+        value->payload = zeros;
+    }
+    return keep_arguments(change, NULL, value);
+}
+
 /* The record does not fit into its leaf. */
 static int insert_by_split(struct kvi_change *change, struct kvi_new_value *value,
                            struct kvi_tree_put *put)
@@ -56,17 +79,8 @@ static int insert_by_split(struct kvi_change *change, struct kvi_new_value *valu
     struct kvi_pending pending;
     struct kvi_leaf_cell cell;
     bool reserve = value->payload == NULL;
-    uint8_t *zeros;
-    int rc;
+    int rc = stays_put(change) ? 0 : keep_payload(change, value);
 
-    if (reserve && value->payload_bytes) {
-        zeros = kvi_arena_take(&change->arena, value->payload_bytes);
-        if (!zeros)
-            return kvi_error(ENOMEM, "no memory for a value");
-        memset(zeros, 0, value->payload_bytes);
-        value->payload = zeros;
-    }
-    rc = keep_arguments(change, NULL, value);
     if (rc)
         return rc;
     memset(&pending, 0, sizeof(pending));

@@ -15,6 +15,7 @@
 #ifndef KVI_TXN_TXN_H
 #define KVI_TXN_TXN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +48,9 @@ struct kvi_txn_slot {
 
 struct kv_txn {
     struct kv_env *env;
-    struct kv_txn *parent; /* nested: the txn around this one */
-    struct kv_txn *child;  /* the live nested txn */
+    const _Atomic(uint64_t) *here; /* kvi_lockfile_here */
+    struct kv_txn *parent;         /* nested: the txn around this one */
+    struct kv_txn *child;          /* the live nested txn */
     enum kvi_txn_state state;
     bool write;
     uint64_t id;                  /* txnid */
@@ -99,13 +101,17 @@ KVI_MUST_CHECK int kvi_txn_why_not(const struct kv_txn *txn, bool change);
 KVI_MUST_CHECK static inline int kvi_txn_usable(const struct kv_txn *txn, bool change)
 {
     if (KVI_LIKELY(txn && txn->state == KVI_TXN_ACTIVE && !txn->child && (txn->write || !change) &&
-                   !kvi_lockfile_forked(txn->env->lockfile)))
+                   atomic_load_explicit(txn->here, memory_order_relaxed) != 0))
         return 0;
     return kvi_txn_why_not(txn, change);
 }
 
 /* Passes rc on; a result that may have left pages half changed fails the txn (T5). */
-int kvi_txn_changed(struct kv_txn *txn, int rc);
+int kvi_txn_failed(struct kv_txn *txn, int rc);
+static inline int kvi_txn_changed(struct kv_txn *txn, int rc)
+{
+    return KVI_LIKELY(rc == 0) ? 0 : kvi_txn_failed(txn, rc);
+}
 
 /* Memory of at least size_bytes that lives until the call after the next or the txn's end, so that
  * arguments may point into what the last call gave; NULL: none. */
