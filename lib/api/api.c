@@ -24,34 +24,20 @@ int kvi_api_given(const void *pointer, const char *name)
     return pointer ? 0 : kvi_error(KV_EINVAL, "%s is NULL", name);
 }
 
-int kvi_api_key(const struct kv_txn *txn, const struct kv_val *key, struct kvi_key *key_out)
+int kvi_api_bad_key(const struct kv_txn *txn, const struct kv_val *key)
 {
-    if (KVI_UNLIKELY(!key || (!key->data && key->size)))
+    if (!key || !key->data)
         return kvi_error(KV_EINVAL, "the key is NULL");
-    if (KVI_UNLIKELY(key->size > txn->env->geometry.key_bytes_max))
-        return kvi_error(KV_EKEYSIZE, "a key of %zu bytes, at most %u are possible", key->size,
-                         txn->env->geometry.key_bytes_max);
-    key_out->data = key->data;
-    key_out->size = key->size;
-    return 0;
+    return kvi_error(KV_EKEYSIZE, "a key of %zu bytes, at most %u are possible", key->size,
+                     txn->env->geometry.key_bytes_max);
 }
 
-int kvi_api_value(const struct kv_val *value, uint32_t flags)
+int kvi_api_bad_value(const struct kv_val *value, uint32_t flags)
 {
-    if (!value || (!value->data && value->size && !(flags & KV_RESERVE)))
+    if (!value || (!value->data && !(flags & KV_RESERVE)))
         return kvi_error(KV_EINVAL, "the value is NULL");
-    if (value->size > KVI_VALUE_BYTES_MAX)
-        return kvi_error(KV_EVALSIZE, "a value of %zu bytes, at most %llu are possible",
-                         value->size, (unsigned long long)KVI_VALUE_BYTES_MAX);
-    return 0;
-}
-
-int kvi_api_table(struct kv_txn *txn, kv_table handle, bool change,
-                  struct kvi_txn_table **table_out)
-{
-    int rc = kvi_txn_usable(txn, change);
-
-    return rc ? rc : kvi_txn_table(txn, handle, table_out);
+    return kvi_error(KV_EVALSIZE, "a value of %zu bytes, at most %llu are possible", value->size,
+                     (unsigned long long)KVI_VALUE_BYTES_MAX);
 }
 
 struct kv_val kvi_api_shown(const struct kvi_tree_value *value)

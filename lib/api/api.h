@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "base/limits.h"
 #include "format/node.h"
 #include "kv.h"
 #include "tree/tree.h"
@@ -19,16 +20,39 @@
 /* KV_EINVAL with a text unless `pointer` is given. */
 KVI_MUST_CHECK int kvi_api_given(const void *pointer, const char *name);
 
+/* What is wrong with a key or a value that cannot be one. */
+KVI_MUST_CHECK int kvi_api_bad_key(const struct kv_txn *txn, const struct kv_val *key) KVI_COLD;
+KVI_MUST_CHECK int kvi_api_bad_value(const struct kv_val *value, uint32_t flags) KVI_COLD;
+
 /* KV_EINVAL or KV_EKEYSIZE unless `key` can be a key. */
-KVI_MUST_CHECK int kvi_api_key(const struct kv_txn *txn, const struct kv_val *key,
-                               struct kvi_key *key_out);
+KVI_MUST_CHECK static inline int kvi_api_key(const struct kv_txn *txn, const struct kv_val *key,
+                                             struct kvi_key *key_out)
+{
+    if (KVI_UNLIKELY(!key || (!key->data && key->size) ||
+                     key->size > txn->env->geometry.key_bytes_max))
+        return kvi_api_bad_key(txn, key);
+    key_out->data = key->data;
+    key_out->size = key->size;
+    return 0;
+}
 
 /* KV_EINVAL or KV_EVALSIZE unless `value` can be a value (its data may be NULL with KV_RESERVE). */
-KVI_MUST_CHECK int kvi_api_value(const struct kv_val *value, uint32_t flags);
+KVI_MUST_CHECK static inline int kvi_api_value(const struct kv_val *value, uint32_t flags)
+{
+    if (KVI_UNLIKELY(!value || (!value->data && value->size && !(flags & KV_RESERVE)) ||
+                     value->size > KVI_VALUE_BYTES_MAX))
+        return kvi_api_bad_value(value, flags);
+    return 0;
+}
 
 /* The txn may be used (for a change) and has this table. */
-KVI_MUST_CHECK int kvi_api_table(struct kv_txn *txn, kv_table handle, bool change,
-                                 struct kvi_txn_table **table_out);
+KVI_MUST_CHECK static inline int kvi_api_table(struct kv_txn *txn, kv_table handle, bool change,
+                                               struct kvi_txn_table **table_out)
+{
+    int rc = kvi_txn_usable(txn, change);
+
+    return rc ? rc : kvi_txn_table(txn, handle, table_out);
+}
 
 /* A record's value as the API shows it: a named table's is empty. Never a NULL pointer. */
 struct kv_val kvi_api_shown(const struct kvi_tree_value *value);

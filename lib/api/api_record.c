@@ -52,7 +52,8 @@ int kv_put(struct kv_txn *txn, kv_table table, const struct kv_val *key, struct 
     put.data = value->data;
     put.size_bytes = value->size;
     rc = kvi_txn_changed(txn, kvi_tree_put(&entry->tree, wanted, &put, flags));
-    kvi_api_put_shown(&put, flags, rc, value);
+    if (KVI_UNLIKELY(flags & (KV_NOOVERWRITE | KV_RESERVE)))
+        kvi_api_put_shown(&put, flags, rc, value);
     return rc;
 }
 

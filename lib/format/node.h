@@ -171,6 +171,20 @@ void kvi_node_set_flags(uint8_t *page, unsigned flags);
 uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
                          struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes);
 
+/* Why kvi_leaf_append did not. */
+enum kvi_append_result {
+    KVI_APPEND_DONE,
+    KVI_APPEND_ORDER,   /* the key is not above the last one */
+    KVI_APPEND_NO_ROOM, /* as kvi_leaf_insert */
+    KVI_APPEND_DAMAGE
+};
+
+/* The same behind the last cell of a leaf that has one, if the key belongs there. NULL: nothing
+ * changed, *result_out tells why. */
+uint8_t *kvi_leaf_append(const struct kvi_geometry *g, uint8_t *page, struct kvi_key key,
+                         enum kvi_cell_kind kind, uint64_t payload_bytes,
+                         enum kvi_append_result *result_out);
+
 /* Gives the cell another kind and payload size, key kept; returns where the payload goes (old
  * content lost unless kind and size are unchanged), or NULL, nothing changed, if it does not fit.
  */

@@ -135,11 +135,26 @@ static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, cons
     return kvi_prefix_choose(g, KVI_PAGE_LEAF, common, 2, without);
 }
 
-static bool key_has_prefix(const uint8_t *page, const struct kvi_node_frame *f, struct kvi_key key)
+/* Whole words where there is one: the last of them may begin among bytes that were seen already. */
+static inline bool key_has_prefix(const uint8_t *page, uint32_t bytes, struct kvi_key key)
 {
-    return key.size >= f->prefix_bytes &&
-           (f->prefix_bytes == 0 ||
-            memcmp(page + KVI_HEADER_BYTES, key.data, f->prefix_bytes) == 0);
+    const uint8_t *prefix = page + KVI_HEADER_BYTES;
+    uint64_t differ = 0;
+
+    if (key.size < bytes)
+        return false;
+    if (bytes == 0)
+        return true;
+    if (bytes >= 8) {
+        for (uint32_t i = 0; i + 8 < bytes; i += 8)
+            differ |= kvi_fast_load64_be(prefix + i) ^ kvi_fast_load64_be(key.data + i);
+        differ |= kvi_fast_load64_be(prefix + bytes - 8) ^ kvi_fast_load64_be(key.data + bytes - 8);
+        return differ == 0;
+    }
+    if (key.size < 8)
+        return memcmp(prefix, key.data, bytes) == 0;
+    differ = kvi_fast_load64_be(prefix) ^ kvi_fast_load64_be(key.data);
+    return differ >> (64 - 8 * bytes) == 0;
 }
 
 /* Gives the leaf the prefix that it has with `key` in it, if the new cell then fits. */
@@ -171,7 +186,7 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
     cell_bytes = kvi_leaf_cell_bytes(key_bytes, payload_bytes);
     if (cell_bytes > g->cell_bytes_max || slot > f.count)
         return NULL;
-    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, &f, key))) {
+    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, f.prefix_bytes, key))) {
         if (!leaf_fit_prefix(g, page, &f, key, cell_bytes))
             return NULL;
     } else if (f.slots_end + KVI_NODE_SLOT_BYTES + cell_bytes > f.cells_at) {
@@ -184,6 +199,94 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
     if (key_bytes)
         memcpy(page + off + KVI_LEAF_CELL_HEAD, key.data, key_bytes);
     return page + off + KVI_LEAF_CELL_HEAD + key_bytes;
+}
+
+/* Whether the key is above that of the last cell, by their bytes from `skip` on. */
+static KVI_NOINLINE enum kvi_append_result compare_last(const struct kvi_geometry *g,
+                                                        const uint8_t *page, struct kvi_key key,
+                                                        uint32_t skip)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    struct kvi_leaf_cell last;
+
+    if (!kvi_leaf_cell_parse(g, &f, page, f.count - 1, &last))
+        return KVI_APPEND_DAMAGE;
+    return kvi_tail_compare(key.data, key.size, last.key, last.key_bytes, skip) > 0
+               ? KVI_APPEND_DONE
+               : KVI_APPEND_ORDER;
+}
+
+/* An append that may change the prefix. */
+static KVI_NOINLINE uint8_t *append_prefix(const struct kvi_geometry *g, uint8_t *page,
+                                           struct kvi_key key, enum kvi_cell_kind kind,
+                                           uint64_t payload_bytes,
+                                           enum kvi_append_result *result_out)
+{
+    uint32_t count = kvi_header_count(page);
+    uint8_t *place;
+
+    *result_out = KVI_APPEND_NO_ROOM;
+    if (count == 0 || payload_bytes > g->cell_bytes_max)
+        return NULL;
+    *result_out = compare_last(g, page, key, 0);
+    if (*result_out != KVI_APPEND_DONE)
+        return NULL;
+    place = kvi_leaf_insert(g, page, count, key, kind, (uint32_t)payload_bytes);
+    if (!place)
+        *result_out = KVI_APPEND_NO_ROOM;
+    return place;
+}
+
+/* Keys are mostly short, and then two words that may overlap are a copy. */
+static inline void copy_key(uint8_t *to, struct kvi_key key)
+{
+    if (key.size > 32 || key.size < 8) {
+        if (key.size)
+            memcpy(to, key.data, key.size);
+    } else if (key.size >= 16) {
+        memcpy(to, key.data, 16);
+        memcpy(to + key.size - 16, key.data + key.size - 16, 16);
+    } else {
+        memcpy(to, key.data, 8);
+        memcpy(to + key.size - 8, key.data + key.size - 8, 8);
+    }
+}
+
+uint8_t *kvi_leaf_append(const struct kvi_geometry *g, uint8_t *page, struct kvi_key key,
+                         enum kvi_cell_kind kind, uint64_t payload_bytes,
+                         enum kvi_append_result *result_out)
+{
+    const struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint8_t *offs = page + f.offs_at;
+    uint32_t cell_bytes, head, last, off;
+
+    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, f.prefix_bytes, key)))
+        return append_prefix(g, page, key, kind, payload_bytes, result_out);
+    *result_out = KVI_APPEND_NO_ROOM;
+    if (KVI_UNLIKELY(key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max))
+        return NULL;
+    cell_bytes = KVI_LEAF_CELL_HEAD + (uint32_t)key.size + (uint32_t)payload_bytes;
+    if (KVI_UNLIKELY(cell_bytes > g->cell_bytes_max ||
+                     f.slots_end + KVI_NODE_SLOT_BYTES + cell_bytes > f.cells_at))
+        return NULL;
+    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    last = kvi_node_head(&f, page, f.count - 1);
+    if (KVI_UNLIKELY(head <= last)) {
+        *result_out = head < last ? KVI_APPEND_ORDER : compare_last(g, page, key, f.prefix_bytes);
+        if (*result_out != KVI_APPEND_DONE)
+            return NULL;
+    }
+    off = f.cells_at - cell_bytes;
+    memmove(offs + KVI_HEAD_BYTES, offs, 2 * f.count);
+    kvi_le_store32(offs, head);
+    kvi_le_store16(offs + KVI_HEAD_BYTES + 2 * f.count, (uint16_t)off);
+    set_count(page, f.count + 1);
+    set_cells_at(g, page, off);
+    page += off;
+    kvi_le_store32(page, kvi_leaf_cell_word((uint32_t)key.size, (uint32_t)payload_bytes, kind));
+    copy_key(page + KVI_LEAF_CELL_HEAD, key);
+    *result_out = KVI_APPEND_DONE;
+    return page + KVI_LEAF_CELL_HEAD + key.size;
 }
 
 /* Moves all that stands below `end` in the cell area by `by` bytes (up, or down if negative), cells
@@ -370,7 +473,7 @@ bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slo
     if (separator.size > g->key_bytes_max || slot > f.count || (slot == 0 && f.count > 0))
         return false;
     if (slot > 0) {
-        if ((f.count <= 2 || !key_has_prefix(page, &f, separator)) &&
+        if ((f.count <= 2 || !key_has_prefix(page, f.prefix_bytes, separator)) &&
             !branch_fit_prefix(g, page, &f, separator))
             return false;
         suffix_bytes = (uint32_t)separator.size - f.prefix_bytes;

@@ -165,6 +165,12 @@ static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const 
         limit = (uint32_t)a_bytes;
     if (limit > b_bytes)
         limit = (uint32_t)b_bytes;
+    for (; i + 8 <= limit; i += 8) {
+        uint64_t differ = kvi_fast_load64_be(a + i) ^ kvi_fast_load64_be(b + i);
+
+        if (differ)
+            return i + (uint32_t)__builtin_clzll(differ) / 8;
+    }
     while (i < limit && a[i] == b[i])
         i++;
     return i;

@@ -72,6 +72,12 @@ KVI_MUST_CHECK int kvi_change_end(struct kvi_change *change, uint32_t flags, int
 KVI_MUST_CHECK int kvi_put_key(struct kvi_change *change, struct kvi_key key,
                                struct kvi_tree_put *put, uint32_t flags);
 
+/* Appends in place to tree->last_leaf, which is known; the other cursors are parked. Takes no
+ * memory: a spill that is due waits for a change that goes the long way. KV_EPAGEFULL: nothing was
+ * changed, and only the long way can tell. */
+KVI_MUST_CHECK int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
+                                uint32_t flags);
+
 /* Replaces the value of the record at change->path. */
 KVI_MUST_CHECK int kvi_put_at(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags);
 

@@ -138,7 +138,7 @@ int kvi_cursors_park(struct kvi_tree *tree, const struct kvi_cursor *except)
 
 int kvi_tree_park(struct kvi_tree *tree)
 {
-    tree->last_pgno = 0;
+    tree->last_leaf = NULL;
     return kvi_cursors_park(tree, NULL);
 }
 

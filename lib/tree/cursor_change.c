@@ -36,8 +36,23 @@ static int take_position(struct kvi_cursor *cursor, const struct kvi_change *cha
     return 0;
 }
 
-int kvi_cursor_put(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_tree_put *put,
-                   uint32_t flags)
+/* An append to the leaf that the last one went to. The cursor notes the key: it has no path there.
+ */
+static int append_known(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_tree_put *put,
+                        uint32_t flags)
+{
+    int rc = kvi_cursors_park(cursor->tree, cursor);
+
+    if (!rc)
+        rc = kvi_put_last(cursor->tree, key, put, flags);
+    if (rc)
+        return rc;
+    return kvi_cursor_note(cursor, key, flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE,
+                           false);
+}
+
+static int put_by_descent(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_tree_put *put,
+                          uint32_t flags)
 {
     struct kvi_tree *tree = cursor->tree;
     struct kvi_change change;
@@ -60,6 +75,18 @@ int kvi_cursor_put(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_tre
         rc = moved ? moved : rc;
     }
     return kvi_change_end(&change, flags, rc);
+}
+
+int kvi_cursor_put(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_tree_put *put,
+                   uint32_t flags)
+{
+    if (flags & KV_APPEND && !(flags & KV_AT_CURSOR) && cursor->tree->last_leaf) {
+        int rc = append_known(cursor, key, put, flags);
+
+        if (rc != KV_EPAGEFULL)
+            return rc;
+    }
+    return put_by_descent(cursor, key, put, flags);
 }
 
 /* The key and kind of the record at the cursor. */

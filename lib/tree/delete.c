@@ -203,7 +203,7 @@ static int remove_root(struct kvi_tree *tree)
 {
     int rc = kvi_pager_free(tree->pager, tree->record.root);
 
-    tree->last_pgno = 0;
+    tree->last_leaf = NULL;
     if (rc)
         return rc;
     tree->record.root = (struct kvi_ref){0, 0};

@@ -104,7 +104,7 @@ int kvi_tree_empty(struct kvi_tree *tree)
     int rc;
 
     kvi_tree_unposition(tree);
-    tree->last_pgno = 0;
+    tree->last_leaf = NULL;
     rc = free_pages(tree);
     if (rc)
         return rc;

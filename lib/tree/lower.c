@@ -96,7 +96,8 @@ int kvi_tree_lower(struct kvi_tree *tree, uint64_t pgno_from)
         rc = kvi_path_edge(tree, KVI_PATH_FIRST, KVI_PATH_READ, &path);
     if (rc || path.depth == 0)
         return rc;
-    tree->last_pgno = 0;
+    for (struct kvi_tree *other = tree->ring; other != tree; other = other->ring)
+        other->last_leaf = NULL; /* the spills below may take it */
     while (!rc) {
         if (path_high(&path, pgno_from))
             rc = kvi_path_touch(tree, &path);

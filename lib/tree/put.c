@@ -49,6 +49,29 @@ static void fill_payload(uint8_t *place, const struct kvi_new_value *value,
         memmove(place, value->payload, value->payload_bytes);
 }
 
+/* Whether the record gets a leaf of its own behind one that is left as it is (split.c), so that
+ * arguments need not be copied. */
+static bool stays_put(const struct kvi_change *change)
+{
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+
+    return change->append && leaf->slot == kvi_header_count(leaf->page);
+}
+
+/* Key and value, or zeros for a value that the caller will fill, in the change's own memory. */
+static int keep_payload(struct kvi_change *change, struct kvi_new_value *value)
+{
+    if (!value->payload && value->payload_bytes) {
+        uint8_t *zeros = kvi_arena_take(&change->arena, value->payload_bytes);
+
+        if (!zeros)
+            return kvi_error(ENOMEM, "no memory for a value");
+        memset(zeros, 0, value->payload_bytes);
+        value->payload = zeros;
+    }
+    return keep_arguments(change, NULL, value);
+}
+
 /* The record does not fit into its leaf. */
 static int insert_by_split(struct kvi_change *change, struct kvi_new_value *value,
                            struct kvi_tree_put *put)
@@ -56,17 +79,8 @@ static int insert_by_split(struct kvi_change *change, struct kvi_new_value *valu
     struct kvi_pending pending;
     struct kvi_leaf_cell cell;
     bool reserve = value->payload == NULL;
-    uint8_t *zeros;
-    int rc;
+    int rc = stays_put(change) ? 0 : keep_payload(change, value);
 
-    if (reserve && value->payload_bytes) {
-        zeros = kvi_arena_take(&change->arena, value->payload_bytes);
-        if (!zeros)
-            return kvi_error(ENOMEM, "no memory for a value");
-        memset(zeros, 0, value->payload_bytes);
-        value->payload = zeros;
-    }
-    rc = keep_arguments(change, NULL, value);
     if (rc)
         return rc;
     memset(&pending, 0, sizeof(pending));
@@ -288,31 +302,6 @@ static int step_behind(struct kvi_change *change)
     return 0;
 }
 
-/* Appends in place to the leaf that the last append went to, without a descent: the path has that
- * leaf alone. For values that stay inline. KV_EPAGEFULL: nothing was changed. */
-static int append_to_last(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
-{
-    struct kvi_tree *tree = change->tree;
-    struct kvi_step *step = &change->path->steps[0];
-    struct kvi_ref ref = {tree->last_pgno, 0};
-    struct kvi_new_value value;
-    int rc = kvi_pager_touch(tree->pager, &ref, KVI_PAGE_LEAF, 0, &step->image);
-
-    if (rc)
-        return rc;
-    assert(ref.pgno == tree->last_pgno);
-    if (kvi_header_count(step->image) == 0 ||
-        !kvi_node_frame_ok(kvi_tree_geometry(tree), step->image))
-        return kvi_tree_damaged(tree, ref.pgno, "leaf page with a bad frame");
-    change->path->depth = 1;
-    step->page = step->image;
-    step->slot = kvi_header_count(step->image) - 1;
-    rc = step_behind(change);
-    if (!rc)
-        rc = kvi_value_make(tree, change->key.size, put, flags, &value);
-    return rc ? rc : insert(change, &value, put, flags | KV_NOSPLIT);
-}
-
 /* To behind the last record. */
 static int find_end(struct kvi_change *change)
 {
@@ -344,8 +333,7 @@ static int append(struct kvi_change *change, struct kvi_tree_put *put, uint32_t 
     if (!rc)
         rc = put_new(change, put, flags);
     if (!rc)
-        tree->last_pgno =
-            kvi_header_pgno(change->rewritten ? change->landed : kvi_path_leaf(change->path)->page);
+        tree->last_leaf = change->rewritten ? change->landed : kvi_path_leaf(change->path)->image;
     return rc;
 }
 
@@ -365,22 +353,70 @@ int kvi_put_key(struct kvi_change *change, struct kvi_key key, struct kvi_tree_p
     return exact ? kvi_put_at(change, put, flags) : put_new(change, put, flags);
 }
 
-int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
+/* ---- Appends to a leaf that is known ---- */
+
+/* That the image is still the page's: what the rule in tree.h promises. */
+static inline bool last_leaf_stands(const struct kvi_tree *tree)
+{
+    struct kvi_ref ref = {kvi_header_pgno(tree->last_leaf), 0};
+    const uint8_t *page;
+
+    return kvi_pager_page(tree->pager, ref, KVI_PAGE_LEAF, 0, &page) == 0 &&
+           page == tree->last_leaf;
+}
+
+int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
                  uint32_t flags)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    enum kvi_cell_kind kind = flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE;
+    uint8_t *leaf = tree->last_leaf;
+    unsigned slot = kvi_header_count(leaf);
+    enum kvi_append_result result;
+    uint8_t *place;
+
+    assert(last_leaf_stands(tree));
+    if (KVI_UNLIKELY(points_into(leaf, g->page_size, key.data) ||
+                     (!(flags & KV_RESERVE) && points_into(leaf, g->page_size, put->data))))
+        return KV_EPAGEFULL;
+    place = kvi_leaf_append(g, leaf, key, kind, put->size_bytes, &result);
+    if (KVI_UNLIKELY(!place)) {
+        if (result == KVI_APPEND_DAMAGE)
+            return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+        return result == KVI_APPEND_ORDER ? KV_EORDER : KV_EPAGEFULL;
+    }
+    if (flags & KV_RESERVE)
+        put->space = place;
+    else if (put->size_bytes)
+        memcpy(place, put->data, put->size_bytes);
+    note_tail(tree, leaf, slot);
+    tree->record.entries++;
+    tree->changed = true;
+    return 0;
+}
+
+static KVI_NOINLINE int put_by_descent(struct kvi_tree *tree, struct kvi_key key,
+                                       struct kvi_tree_put *put, uint32_t flags)
 {
     struct kvi_change change;
     struct kvi_path path;
     int rc = kvi_change_begin(&change, tree, &path, NULL, flags, &key);
-    bool descend = true;
 
-    if (!rc && flags & KV_APPEND && tree->last_pgno &&
-        kvi_leaf_inline(kvi_tree_geometry(tree), key.size, put->size_bytes)) {
-        change.key = key;
-        rc = append_to_last(&change, put, flags);
-        descend = rc == KV_EPAGEFULL && !(flags & KV_NOSPLIT);
-        rc = descend ? 0 : rc;
-    }
-    if (!rc && descend)
+    if (!rc)
         rc = kvi_put_key(&change, key, put, flags);
     return kvi_change_end(&change, flags, rc);
+}
+
+int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
+                 uint32_t flags)
+{
+    if (flags & KV_APPEND && tree->last_leaf) {
+        int rc = tree->cursors ? kvi_cursors_park(tree, NULL) : 0;
+
+        if (!rc)
+            rc = kvi_put_last(tree, key, put, flags);
+        if (KVI_LIKELY(rc != KV_EPAGEFULL))
+            return rc;
+    }
+    return put_by_descent(tree, key, put, flags);
 }

@@ -190,7 +190,7 @@ int kvi_group_emit(struct kvi_change *change, struct kvi_group *group, const uns
     assert(pages >= 1);
     assert(pages - 1 <= KVI_PENDING_MAX);
     change->rewritten = true;
-    change->tree->last_pgno = 0;
+    change->tree->last_leaf = NULL;
     memset(pending_out, 0, sizeof(*pending_out));
     rc = match_images(change, group, pages);
     if (!rc)

@@ -192,13 +192,13 @@ static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
     place = kvi_leaf_insert(g, image, 0, key, item->kind, item->payload_bytes);
     if (!place || !kvi_leaf_cell_at(g, leaf->image, pending->slot - 1, &last))
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
-    if (item->payload_bytes)
+    if (item->payload && item->payload_bytes)
         memcpy(place, item->payload, item->payload_bytes);
     item->key_bytes =
         (uint32_t)kvi_separator_bytes((struct kvi_key){last.key, last.key_bytes}, key);
     pending->slot = change->path->depth > 1 ? leaf[-1].slot + 1 : 1;
     tree->record.pages_leaf++;
-    tree->last_pgno = 0;
+    tree->last_leaf = NULL;
     change->rewritten = true;
     change->landed = image;
     change->landed_slot = 0;

@@ -53,8 +53,11 @@ struct kvi_tree {
     uint64_t tail_pgno;    /* leaf of the last insert, 0: something else came after it */
     unsigned tail_slot;    /* its slot there */
     unsigned tail_run;     /* inserts in a row, each right behind the one before it */
-    uint64_t last_pgno;    /* the last leaf, if known and dirty in this txn; 0: not known */
-    bool changed;          /* record differs from the one stored */
+    /* Image of the last leaf, NULL: not known. Appends go there without a descent, so it must not
+     * outlive the image, nor the leaf's place: whoever frees or rewrites leaves, and kvi_tree_park,
+     * which stands before whatever else takes images away (spills, nested txns), forget it. */
+    uint8_t *last_leaf;
+    bool changed; /* record differs from the one stored */
 };
 
 /* Neither allocates nor fails. The pointers stay the caller's. */

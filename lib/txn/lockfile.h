@@ -68,6 +68,9 @@ struct kvi_shared *kvi_lockfile_shared(struct kvi_lockfile *lockfile);
  */
 bool kvi_lockfile_forked(const struct kvi_lockfile *lockfile);
 
+/* What that load looks at, for who asks often: 0 in a child. Stays until close. */
+const _Atomic(uint64_t) *kvi_lockfile_here(const struct kvi_lockfile *lockfile);
+
 /* KV_EBUSY with a text when the lock file or data file was deleted, replaced or copied over while
  * in use (epoch bytes on the data file, inode of the paths): asked at write begin, cheaply (at most
  * a few system calls, and not more often than some milliseconds apart). */

@@ -122,6 +122,11 @@ bool kvi_lockfile_forked(const struct kvi_lockfile *lockfile)
     return atomic_load_explicit(lockfile->here, memory_order_relaxed) == 0;
 }
 
+const _Atomic(uint64_t) *kvi_lockfile_here(const struct kvi_lockfile *lockfile)
+{
+    return lockfile->here;
+}
+
 /* ---- Open file descriptions ---- */
 
 static int same_file(const struct kvi_bound_file *file, int fd)

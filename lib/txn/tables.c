@@ -291,15 +291,10 @@ static int entry_load(struct kv_txn *txn, kv_table handle, struct kvi_txn_table 
     return rc;
 }
 
-int kvi_txn_table(struct kv_txn *txn, kv_table handle, struct kvi_txn_table **table_out)
+int kvi_txn_table_named(struct kv_txn *txn, kv_table handle, struct kvi_txn_table **table_out)
 {
-    uint32_t closings;
+    uint32_t closings = kvi_registry_closings(txn->env->registry);
 
-    if (handle == KV_MAIN_TABLE) {
-        *table_out = &txn->main;
-        return 0;
-    }
-    closings = kvi_registry_closings(txn->env->registry);
     if (KVI_UNLIKELY(closings != txn->closings))
         slots_compare(txn, closings);
     if (KVI_LIKELY(txn->slots_size)) {

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-int kvi_txn_usable(const struct kv_txn *txn, bool change)
+int kvi_txn_why_not(const struct kv_txn *txn, bool change)
 {
     if (!txn)
         return kvi_error(KV_EINVAL, "no txn given");
@@ -29,10 +29,9 @@ int kvi_txn_usable(const struct kv_txn *txn, bool change)
     return 0;
 }
 
-int kvi_txn_changed(struct kv_txn *txn, int rc)
+int kvi_txn_failed(struct kv_txn *txn, int rc)
 {
     switch (rc) {
-    case 0:
     case KV_ENOTFOUND:
     case KV_EEXIST:
     case KV_EORDER:
@@ -127,6 +126,7 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     if (!txn)
         return ENOMEM;
     txn->env = env;
+    txn->here = kvi_lockfile_here(env->lockfile);
     txn->write = (flags & KV_WRITE) != 0;
     txn->parent = options ? options->parent : NULL;
     txn->durability = env->options.durability;

@@ -15,6 +15,7 @@
 #ifndef KVI_TXN_TXN_H
 #define KVI_TXN_TXN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +48,9 @@ struct kvi_txn_slot {
 
 struct kv_txn {
     struct kv_env *env;
-    struct kv_txn *parent; /* nested: the txn around this one */
-    struct kv_txn *child;  /* the live nested txn */
+    const _Atomic(uint64_t) *here; /* kvi_lockfile_here */
+    struct kv_txn *parent;         /* nested: the txn around this one */
+    struct kv_txn *child;          /* the live nested txn */
     enum kvi_txn_state state;
     bool write;
     uint64_t id;                  /* txnid */
@@ -95,10 +97,21 @@ KVI_MUST_CHECK int kvi_txn_commit(struct kv_txn *txn);
 void kvi_txn_abort(struct kv_txn *txn);
 
 /* KV_EBADTXN, KV_EFORKED, KV_EREADONLY, or 0: may this txn be used, for a change? */
-KVI_MUST_CHECK int kvi_txn_usable(const struct kv_txn *txn, bool change);
+KVI_MUST_CHECK int kvi_txn_why_not(const struct kv_txn *txn, bool change);
+KVI_MUST_CHECK static inline int kvi_txn_usable(const struct kv_txn *txn, bool change)
+{
+    if (KVI_LIKELY(txn && txn->state == KVI_TXN_ACTIVE && !txn->child && (txn->write || !change) &&
+                   atomic_load_explicit(txn->here, memory_order_relaxed) != 0))
+        return 0;
+    return kvi_txn_why_not(txn, change);
+}
 
 /* Passes rc on; a result that may have left pages half changed fails the txn (T5). */
-int kvi_txn_changed(struct kv_txn *txn, int rc);
+int kvi_txn_failed(struct kv_txn *txn, int rc);
+static inline int kvi_txn_changed(struct kv_txn *txn, int rc)
+{
+    return KVI_LIKELY(rc == 0) ? 0 : kvi_txn_failed(txn, rc);
+}
 
 /* Memory of at least size_bytes that lives until the call after the next or the txn's end, so that
  * arguments may point into what the last call gave; NULL: none. */
@@ -126,8 +139,16 @@ KVI_MUST_CHECK int kvi_txn_commit_nested(struct kv_txn *txn);
 /* ---- tables.c ---- */
 
 /* The entry of a handle in this txn, loaded at first use. KV_EBADTABLE. */
-KVI_MUST_CHECK int kvi_txn_table(struct kv_txn *txn, kv_table handle,
-                                 struct kvi_txn_table **table_out);
+KVI_MUST_CHECK int kvi_txn_table_named(struct kv_txn *txn, kv_table handle,
+                                       struct kvi_txn_table **table_out);
+KVI_MUST_CHECK static inline int kvi_txn_table(struct kv_txn *txn, kv_table handle,
+                                               struct kvi_txn_table **table_out)
+{
+    if (handle != KV_MAIN_TABLE)
+        return kvi_txn_table_named(txn, handle, table_out);
+    *table_out = &txn->main;
+    return 0;
+}
 KVI_MUST_CHECK int kvi_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
                                   kv_table *table_out);
 KVI_MUST_CHECK int kvi_table_drop(struct kv_txn *txn, kv_table handle);
