@@ -25,7 +25,8 @@ enum part {
     PART_PINNED = 4,
     PART_SPACE = 8,
     PART_OPEN = 16,
-    PART_VERIFY = 32
+    PART_VERIFY = 32,
+    PART_MODEL = 64
 };
 
 struct setup {
@@ -85,6 +86,10 @@ static void run(const struct setup *setup)
     for (uint32_t round = 0; round < setup->plan.rounds && setup->parts & PART_PINNED; round++) {
         progress("pinned reader", round, setup->plan.rounds);
         bench_pinned(&setup->plan);
+    }
+    for (uint32_t round = 0; round < setup->plan.rounds && setup->parts & PART_MODEL; round++) {
+        progress("data model", round, setup->plan.rounds);
+        bench_model(&setup->plan, round);
     }
     if (setup->parts & PART_VERIFY && setup->library && setup->trusting) {
         fprintf(stderr, "verified against trusted pages\n");
@@ -164,7 +169,7 @@ static void usage(void)
            "  --syncs N     durable single puts (2000)\n"
            "  --free-pages N  free pages of the free-space workload (1000000)\n"
            "  --open-gib N  file size of the open-after-kill workload (10)\n"
-           "  --parts LIST  of main,sync,pinned,verify,space,open (all)\n"
+           "  --parts LIST  of main,sync,pinned,model,verify,space,open (all)\n"
            "  --keys LIST   of 8,16,31 (all)\n"
            "  --dir PATH    where databases are made (a new folder here)\n"
            "  --library F   libkv.so as it is, and\n"
@@ -182,6 +187,7 @@ static unsigned parts_of(const char *list)
     parts |= strstr(list, "space") ? PART_SPACE : 0u;
     parts |= strstr(list, "open") ? PART_OPEN : 0u;
     parts |= strstr(list, "verify") ? PART_VERIFY : 0u;
+    parts |= strstr(list, "model") ? PART_MODEL : 0u;
     return parts;
 }
 
@@ -264,7 +270,7 @@ static void options_parse(int argc, char **argv, struct setup *setup)
 int main(int argc, char **argv)
 {
     struct setup setup = {.plan = {NULL, 1000000, 2000, 1000000, UINT64_C(10) << 30, 5},
-                          .parts = 63,
+                          .parts = 127,
                           .key_kinds = 7};
     char made[] = "bench-data-XXXXXX";
 

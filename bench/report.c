@@ -121,7 +121,7 @@ static void case_print(FILE *out, const struct report_case *at, int markdown)
                 at->unit, cells[0], cells[1], cells[2], ratios[0], ratios[1], goal,
                 verdict(at->goal, reached));
     else
-        fprintf(out, "%-34s %-5s %-8s %10s %10s %10s %7s %7s %6s %s\n", at->what, at->keys,
+        fprintf(out, "%-40s %-5s %-8s %10s %10s %10s %7s %7s %6s %s\n", at->what, at->keys,
                 at->unit, cells[0], cells[1], cells[2], ratios[0], ratios[1], goal,
                 verdict(at->goal, reached));
 }
@@ -133,7 +133,7 @@ void report_print(FILE *out, int markdown)
                      "WRITEMAP | goal | reached |\n"
                      "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n");
     else
-        fprintf(out, "%-34s %-5s %-8s %10s %10s %10s %7s %7s %6s %s\n", "workload", "key", "unit",
+        fprintf(out, "%-40s %-5s %-8s %10s %10s %10s %7s %7s %6s %s\n", "workload", "key", "unit",
                 "libkv", "LMDB", "WRITEMAP", "ratio", "r.wmap", "goal", "reached");
     for (unsigned i = 0; i < cases_count; i++)
         case_print(out, &cases[i], markdown);

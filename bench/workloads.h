@@ -37,6 +37,10 @@ void bench_free_space(const struct bench_plan *plan);
  * pages, take turns in this process. */
 void bench_verify(const struct bench_plan *plan, const char *library, const char *trusting);
 
+/* Duplicates, integer keys, many keys a call, batched scans, bulk build, range delete: one round on
+ * both stores. */
+void bench_model(const struct bench_plan *plan, uint32_t round);
+
 /* Opening after a writer was killed. */
 void bench_open_killed(const struct bench_plan *plan);
 
