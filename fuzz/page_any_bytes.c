@@ -170,10 +170,12 @@ static void insert(const struct kvi_geometry *g, const uint8_t *page, struct kvi
             if (payload)
                 memset(payload, 1, payload_bytes);
         } else if (key.size > 0) {
-            (void)kvi_branch_insert(g, image, (unsigned)slot + 1, key, (struct kvi_ref){9, 9});
+            (void)kvi_branch_insert(g, image, (unsigned)slot + 1, key, (struct kvi_ref){9, 9},
+                                    (struct kvi_counts){0, 0});
         }
         if (sound && kvi_header_type(page) == KVI_PAGE_LEAF &&
-            kvi_leaf_cell_bytes(key.size, payload_bytes) <= g->cell_bytes_max &&
+            kvi_leaf_cell_bytes(kvi_header_flags(page), key.size, payload_bytes) <=
+                g->cell_bytes_max &&
             kvi_node_check(g, image))
             fail("an insert damages a sound page");
     }

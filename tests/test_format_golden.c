@@ -179,7 +179,7 @@ static struct kvi_item item(const char *key, const void *payload, uint32_t paylo
                             enum kvi_cell_kind kind, struct kvi_ref ref)
 {
     struct kvi_item item = {
-        (const uint8_t *)key, (uint32_t)strlen(key), payload_bytes, payload, ref, kind};
+        (const uint8_t *)key, (uint32_t)strlen(key), payload_bytes, payload, ref, {0, 0}, kind};
 
     return item;
 }

@@ -11,6 +11,7 @@
 
 #include "format/node.h"
 
+static const struct kvi_counts no_counts;
 static struct kvi_geometry g;
 static uint8_t *page;
 static uint8_t *other;
@@ -226,8 +227,8 @@ START_TEST(empty_key_may_have_no_data)
     put(KEY("\0\0"), "2");
     ck_assert_int_eq(find(none), 0);
     kvi_node_init(&g, page, KVI_PAGE_BRANCH, 1, 5, 1);
-    ck_assert(kvi_branch_insert(&g, page, 0, none, (struct kvi_ref){100, 1}));
-    ck_assert(kvi_branch_insert(&g, page, 1, KEY("\0"), (struct kvi_ref){101, 1}));
+    ck_assert(kvi_branch_insert(&g, page, 0, none, (struct kvi_ref){100, 1}, no_counts));
+    ck_assert(kvi_branch_insert(&g, page, 1, KEY("\0"), (struct kvi_ref){101, 1}, no_counts));
     ck_assert_int_eq(kvi_branch_find(&g, page, none), 0);
 }
 END_TEST
@@ -336,12 +337,12 @@ END_TEST
 
 START_TEST(value_stays_inline_up_to_half_a_page)
 {
-    ck_assert_uint_eq(kvi_leaf_cell_bytes(10, 20), 34);
-    ck_assert(kvi_leaf_inline(&g, 10, g.cell_bytes_max - 14));
-    ck_assert(!kvi_leaf_inline(&g, 10, g.cell_bytes_max - 13));
-    ck_assert(kvi_leaf_inline(&g, g.key_bytes_max, 0));
-    ck_assert(!kvi_leaf_inline(&g, 0, UINT64_MAX));
-    ck_assert(!kvi_leaf_inline(&g, 0, (uint64_t)1 << 32));
+    ck_assert_uint_eq(kvi_leaf_cell_bytes(0, 10, 20), 34);
+    ck_assert(kvi_leaf_inline(&g, 0, 10, g.cell_bytes_max - 14));
+    ck_assert(!kvi_leaf_inline(&g, 0, 10, g.cell_bytes_max - 13));
+    ck_assert(kvi_leaf_inline(&g, 0, g.key_bytes_max, 0));
+    ck_assert(!kvi_leaf_inline(&g, 0, 0, UINT64_MAX));
+    ck_assert(!kvi_leaf_inline(&g, 0, 0, (uint64_t)1 << 32));
 }
 END_TEST
 
@@ -461,7 +462,8 @@ static void put_child(struct kvi_key separator, uint64_t pgno)
     unsigned count = kvi_header_count(page);
     int slot = count ? kvi_branch_find(&g, page, separator) + 1 : 0;
 
-    ck_assert(kvi_branch_insert(&g, page, (unsigned)slot, separator, (struct kvi_ref){pgno, 1}));
+    ck_assert(kvi_branch_insert(&g, page, (unsigned)slot, separator, (struct kvi_ref){pgno, 1},
+                                no_counts));
     if (count)
         check_page();
 }
@@ -542,7 +544,7 @@ START_TEST(branch_separator_that_would_break_a_full_pages_prefix_changes_nothing
     }
     ck_assert_uint_eq(prefix_bytes(), 106);
     memcpy(other, page, 4096);
-    ck_assert(!kvi_branch_insert(&g, page, 101, KEY("z"), (struct kvi_ref){999, 1}));
+    ck_assert(!kvi_branch_insert(&g, page, 101, KEY("z"), (struct kvi_ref){999, 1}, no_counts));
     ck_assert_mem_eq(page, other, 4096);
 }
 END_TEST
@@ -715,7 +717,7 @@ START_TEST(no_items_make_an_empty_leaf)
     ck_assert(kvi_node_emit(&g, page, NULL, 0, 0));
     ck_assert_uint_eq(kvi_header_count(page), 0);
     check_page();
-    ck_assert_uint_eq(kvi_items_bytes(&g, KVI_PAGE_LEAF, NULL, 0, 0), 32);
+    ck_assert_uint_eq(kvi_items_bytes(&g, KVI_PAGE_LEAF, 0, NULL, 0, 0), 32);
 }
 END_TEST
 
@@ -727,12 +729,12 @@ START_TEST(emit_takes_what_fits_to_the_last_byte_and_no_more)
     items[1].key = (const uint8_t *)"kb";
     items[0].key_bytes = items[1].key_bytes = 2;
     items[0].payload_bytes = items[1].payload_bytes = g.cell_bytes_max - 6;
-    ck_assert_uint_eq(kvi_items_bytes(&g, KVI_PAGE_LEAF, items, 0, 2), 4096);
+    ck_assert_uint_eq(kvi_items_bytes(&g, KVI_PAGE_LEAF, 0, items, 0, 2), 4096);
     ck_assert(kvi_node_emit(&g, page, items, 0, 2));
     ck_assert_uint_eq(prefix_bytes(), 0);
     check_page();
     items[1].payload_bytes++;
-    ck_assert_uint_eq(kvi_items_bytes(&g, KVI_PAGE_LEAF, items, 0, 2), 4097);
+    ck_assert_uint_eq(kvi_items_bytes(&g, KVI_PAGE_LEAF, 0, items, 0, 2), 4097);
     ck_assert(!kvi_node_emit(&g, page, items, 0, 2));
 }
 END_TEST

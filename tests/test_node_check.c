@@ -61,7 +61,7 @@ static void make_leaf(void)
 
 START_TEST(check_sees_what_is_wrong_in_a_leaf)
 {
-    struct kvi_item large = {(const uint8_t *)"k", 1, 3000, NULL, {0, 0}, KVI_CELL_VALUE};
+    struct kvi_item large = {(const uint8_t *)"k", 1, 3000, NULL, {0, 0}, {0, 0}, KVI_CELL_VALUE};
 
 #define BROKEN(at, byte, text)                                                                     \
     make_leaf();                                                                                   \

@@ -371,7 +371,8 @@ static void branch_put(struct model *m)
         slot++;
     }
     if (!exact) {
-        ok = kvi_branch_insert(&m->g, m->page, slot, (struct kvi_key){key, size}, record.ref);
+        ok = kvi_branch_insert(&m->g, m->page, slot, (struct kvi_key){key, size}, record.ref,
+                               (struct kvi_counts){0, 0});
         if (!ok) {
             must(memcmp(m->page, old, m->g.page_size) == 0);
             /* with the prefix kept it would have fitted */
@@ -416,7 +417,7 @@ static void rebuild(struct model *m)
     kvi_header_init(fresh, m->type, m->type == KVI_PAGE_BRANCH, 5, 1);
     must(kvi_node_gather(&m->g, m->page, (struct kvi_key){NULL, 0}, items, &count, scratch) >= 0);
     must(count == m->count);
-    bytes = kvi_items_bytes(&m->g, m->type, items, 0, count);
+    bytes = kvi_items_bytes(&m->g, m->type, 0, items, 0, count);
     must(bytes <= m->g.page_size);
     must(kvi_node_emit(&m->g, fresh, items, 0, count));
     must(kvi_node_free_bytes(&m->g, fresh) == m->g.page_size - bytes);
@@ -577,7 +578,7 @@ static void rewrite(struct model *m, const uint8_t *page)
     enum kvi_plan_bias bias = rng_chance(&m->rng, 50) ? KVI_PLAN_EVEN : KVI_PLAN_APPEND;
 
     if (kvi_node_gather(&m->g, page, (struct kvi_key){NULL, 0}, items, &count, scratch) >= 0) {
-        pages = kvi_plan_split(&m->g, type, items, count, (unsigned)rng_between(&m->rng, 1, 4),
+        pages = kvi_plan_split(&m->g, type, 0, items, count, (unsigned)rng_between(&m->rng, 1, 4),
                                bias, bounds);
         for (unsigned i = 0; i < pages; i++) {
             kvi_node_init(&m->g, out, type, type == KVI_PAGE_BRANCH, 9, 1);
@@ -586,7 +587,7 @@ static void rewrite(struct model *m, const uint8_t *page)
         }
         kvi_node_init(&m->g, out, type, type == KVI_PAGE_BRANCH, 9, 1);
         must(kvi_node_emit(&m->g, out, items, 0, count) ==
-             (kvi_items_bytes(&m->g, type, items, 0, count) <= m->g.page_size));
+             (kvi_items_bytes(&m->g, type, 0, items, 0, count) <= m->g.page_size));
     }
     free(items);
     free(scratch);
@@ -610,7 +611,8 @@ static void edit(struct model *m, uint8_t *page)
             if (kvi_header_type(page) == KVI_PAGE_LEAF)
                 payload = kvi_leaf_insert(&m->g, page, slot, k, KVI_CELL_VALUE, payload_bytes);
             else
-                (void)kvi_branch_insert(&m->g, page, slot, k, (struct kvi_ref){1, 1});
+                (void)kvi_branch_insert(&m->g, page, slot, k, (struct kvi_ref){1, 1},
+                                        (struct kvi_counts){0, 0});
             break;
         case 1:
             if (kvi_header_type(page) == KVI_PAGE_LEAF)

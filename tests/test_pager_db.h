@@ -313,7 +313,8 @@ static inline void link_child(struct kvi_pager *pager, uint8_t *page, unsigned s
     int size = snprintf(separator, sizeof(separator), "%06u", slot);
     struct kvi_key key = {(const uint8_t *)separator, (size_t)size};
 
-    ck_assert(kvi_branch_insert(kvi_pager_geometry(pager), page, slot, key, ref));
+    ck_assert(kvi_branch_insert(kvi_pager_geometry(pager), page, slot, key, ref,
+                                (struct kvi_counts){0, 0}));
 }
 
 static inline void tree_make_branch(struct tree *tree, struct kvi_pager *pager, unsigned b,

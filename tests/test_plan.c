@@ -44,13 +44,13 @@ static void add_item(uint32_t key_bytes, uint32_t shared, uint32_t payload_bytes
 
 static unsigned bytes_of(enum kvi_page_type type, unsigned from, unsigned end)
 {
-    return kvi_items_bytes(&g, type, items, from, end);
+    return kvi_items_bytes(&g, type, 0, items, from, end);
 }
 
 /* Plans, and sees that the plan is one: ascending bounds, each page emitted whole. */
 static unsigned split(enum kvi_page_type type, unsigned pages_min, enum kvi_plan_bias bias)
 {
-    unsigned pages = kvi_plan_split(&g, type, items, count, pages_min, bias, bounds);
+    unsigned pages = kvi_plan_split(&g, type, 0, items, count, pages_min, bias, bounds);
     unsigned least = type == KVI_PAGE_BRANCH ? 2 : 1;
     uint8_t *page = malloc(g.page_size);
 

@@ -151,6 +151,9 @@ uint32_t kvi_leaf_cell_bytes(unsigned flags, size_t key_bytes, size_t payload_by
 bool kvi_leaf_inline(const struct kvi_geometry *g, unsigned flags, size_t key_bytes,
                      uint64_t value_bytes);
 
+/* Bytes of a branch cell's head in a page of these flags, behind which the separator stands. */
+uint32_t kvi_branch_head_bytes(unsigned flags);
+
 /* Bytes that are free between offsets and cells. */
 uint32_t kvi_node_free_bytes(const struct kvi_geometry *g, const uint8_t *page);
 
@@ -218,8 +221,9 @@ ptrdiff_t kvi_node_gather(const struct kvi_geometry *g, const uint8_t *page,
                           struct kvi_key first_separator, struct kvi_item *items, unsigned *count,
                           uint8_t *scratch);
 
-/* Bytes that items[from .. end) take as one page of this type, header and best prefix included. */
-uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type,
+/* Bytes that items[from .. end) take as one page of this type and these header flags, header and
+ * best prefix included. */
+uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type, unsigned flags,
                          const struct kvi_item *items, unsigned from, unsigned end);
 
 /* Lays items[from .. end) out as the whole content of `page` (identity in the header kept; type and

@@ -67,7 +67,7 @@ static const char *check_payload(const struct kvi_leaf_cell *cell)
         return kvi_overflow_ref_load(cell, &ref) ? NULL : "a bad overflow reference";
     case KVI_CELL_TABLE:
         return cell->payload_bytes >= KVI_TABLE_RECORD_BYTES ? NULL : "a table record too short";
-    case KVI_CELL_DUPS:
+    case KVI_CELL_SET:
         break;
     }
     return "a cell of unknown kind";
@@ -97,7 +97,7 @@ static const char *check_leaf_cells(const struct kvi_geometry *g, const uint8_t 
 
         if (!kvi_leaf_cell_parse(g, f, page, i, &cell))
             return "a cell outside of the cell area";
-        size = kvi_leaf_cell_bytes(cell.key_bytes, cell.payload_bytes);
+        size = kvi_leaf_cell_bytes(kvi_header_flags(page), cell.key_bytes, cell.payload_bytes);
         if (cell.key_bytes > g->key_bytes_max || size > g->cell_bytes_max)
             return "a cell larger than allowed";
         if (!mark_bytes(bytes, off, off + size))

@@ -19,6 +19,11 @@
 
 #include "format/node_page.h"
 
+void kvi_node_set_flags(uint8_t *page, unsigned flags)
+{
+    kvi_le_store16(page + KVI_HEADER_FLAGS, (uint16_t)flags);
+}
+
 void kvi_node_init(const struct kvi_geometry *g, uint8_t *page, enum kvi_page_type type,
                    unsigned level, uint64_t pgno, uint64_t txnid)
 {
@@ -183,7 +188,7 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
 
     if (key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max)
         return NULL;
-    cell_bytes = kvi_leaf_cell_bytes(key_bytes, payload_bytes);
+    cell_bytes = kvi_leaf_cell_bytes(kvi_header_flags(page), key_bytes, payload_bytes);
     if (cell_bytes > g->cell_bytes_max || slot > f.count)
         return NULL;
     if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, f.prefix_bytes, key))) {
@@ -312,7 +317,8 @@ uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned s
     if (slot >= f.count || !kvi_leaf_cell_parse(g, &f, page, slot, &cell))
         return NULL;
     if (payload_bytes > g->cell_bytes_max ||
-        kvi_leaf_cell_bytes(cell.key_bytes, payload_bytes) > g->cell_bytes_max)
+        kvi_leaf_cell_bytes(kvi_header_flags(page), cell.key_bytes, payload_bytes) >
+            g->cell_bytes_max)
         return NULL;
     by = (int32_t)cell.payload_bytes - (int32_t)payload_bytes;
     if (by < 0 && (uint32_t)-by > f.cells_at - f.slots_end)
@@ -464,12 +470,13 @@ static bool branch_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struc
 }
 
 bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
-                       struct kvi_key separator, struct kvi_ref ref)
+                       struct kvi_key separator, struct kvi_ref ref, struct kvi_counts counts)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     uint32_t suffix_bytes = 0, head = 0, off;
     const uint8_t *suffix = NULL;
 
+    (void)counts;
     if (separator.size > g->key_bytes_max || slot > f.count || (slot == 0 && f.count > 0))
         return false;
     if (slot > 0) {

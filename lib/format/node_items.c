@@ -39,6 +39,7 @@ static bool gather_leaf(const struct kvi_geometry *g, const uint8_t *page,
         items[i].payload_bytes = cell.payload_bytes;
         items[i].kind = cell.kind;
         items[i].ref = (struct kvi_ref){0, 0};
+        items[i].counts = (struct kvi_counts){0, 0};
     }
     return true;
 }
@@ -86,6 +87,7 @@ static ptrdiff_t gather_branch(const struct kvi_geometry *g, const uint8_t *page
             return -1;
         used_bytes += (size_t)used;
         items[i].ref = cell.ref;
+        items[i].counts = (struct kvi_counts){0, 0};
         items[i].payload = NULL;
         items[i].payload_bytes = 0;
         items[i].kind = KVI_CELL_VALUE;
@@ -111,15 +113,30 @@ ptrdiff_t kvi_node_gather(const struct kvi_geometry *g, const uint8_t *page,
 
 /* ---- Sizes ---- */
 
-uint32_t kvi_leaf_cell_bytes(size_t key_bytes, size_t payload_bytes)
+uint32_t kvi_leaf_cell_bytes(unsigned flags, size_t key_bytes, size_t payload_bytes)
 {
-    return (uint32_t)(KVI_LEAF_CELL_HEAD + key_bytes + payload_bytes);
+    size_t align = kvi_page_align(flags);
+    size_t front = KVI_LEAF_CELL_HEAD + key_bytes;
+
+    if (KVI_LIKELY(align == 1))
+        return (uint32_t)(front + payload_bytes);
+    front = (front + align - 1) & ~(align - 1);
+    return (uint32_t)((front + payload_bytes + align - 1) & ~(align - 1));
 }
 
-bool kvi_leaf_inline(const struct kvi_geometry *g, size_t key_bytes, uint64_t value_bytes)
+bool kvi_leaf_inline(const struct kvi_geometry *g, unsigned flags, size_t key_bytes,
+                     uint64_t value_bytes)
 {
     return value_bytes <= g->page_size &&
-           kvi_leaf_cell_bytes(key_bytes, (size_t)value_bytes) <= g->cell_bytes_max;
+           kvi_leaf_cell_bytes(flags, key_bytes, (size_t)value_bytes) <= g->cell_bytes_max;
+}
+
+uint32_t kvi_branch_head_bytes(unsigned flags)
+{
+    if (KVI_LIKELY(!(flags & KVI_PAGE_COUNTED)))
+        return KVI_BRANCH_CELL_HEAD;
+    return KVI_BRANCH_CELL_HEAD + KVI_BRANCH_COUNT_BYTES +
+           (flags & KVI_PAGE_COUNTED_KEYS ? KVI_BRANCH_COUNT_BYTES : 0);
 }
 
 uint32_t kvi_node_free_bytes(const struct kvi_geometry *g, const uint8_t *page)
@@ -137,7 +154,8 @@ struct layout_plan {
 };
 
 static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_page_type type,
-                                      const struct kvi_item *items, unsigned from, unsigned end)
+                                      unsigned flags, const struct kvi_item *items, unsigned from,
+                                      unsigned end)
 {
     unsigned first_key = type == KVI_PAGE_BRANCH ? from + 1 : from;
     uint32_t keys = end > first_key ? end - first_key : 0;
@@ -147,7 +165,7 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
     struct layout_plan plan;
 
     for (unsigned i = from; i < end; i++) {
-        without += kvi_item_weight(type, &items[i]);
+        without += kvi_item_weight(type, flags, &items[i]);
         if (i < first_key)
             without -= items[i].key_bytes;
         else if (items[i].key_bytes < common) /* also where a damaged page's keys are in disorder */
@@ -163,10 +181,10 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
     return plan;
 }
 
-uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type,
+uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type, unsigned flags,
                          const struct kvi_item *items, unsigned from, unsigned end)
 {
-    uint64_t total = plan_layout(g, type, items, from, end).total_bytes;
+    uint64_t total = plan_layout(g, type, flags, items, from, end).total_bytes;
 
     return total < UINT32_MAX ? (uint32_t)total : UINT32_MAX;
 }
@@ -224,7 +242,7 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
                    unsigned from, unsigned end)
 {
     enum kvi_page_type type = kvi_node_is_leaf(page) ? KVI_PAGE_LEAF : KVI_PAGE_BRANCH;
-    struct layout_plan plan = plan_layout(g, type, items, from, end);
+    struct layout_plan plan = plan_layout(g, type, kvi_header_flags(page), items, from, end);
     struct kvi_node_frame f;
 
     assert(from <= end);
@@ -233,7 +251,6 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
     kvi_le_store16(page + KVI_HEADER_COUNT, (uint16_t)(end - from));
     kvi_le_store16(page + KVI_HEADER_PREFIX, (uint16_t)plan.prefix_bytes);
     kvi_le_store16(page + KVI_HEADER_CELLS, (uint16_t)plan.cells_bytes);
-    kvi_le_store16(page + KVI_HEADER_FLAGS, 0);
     f = kvi_node_frame(g, page);
     if (plan.prefix_bytes)
         memcpy(page + KVI_HEADER_BYTES, items[end - 1].key, plan.prefix_bytes);

@@ -30,6 +30,12 @@
 /* Branch cell: reference, then the size of the separator's suffix. */
 #define KVI_BRANCH_CELL_SUFFIX KVI_REF_BYTES
 
+/* What payloads are aligned to in a leaf of these flags; 1: nothing. */
+static inline uint32_t kvi_page_align(unsigned flags)
+{
+    return (uint32_t)1 << (flags >> KVI_PAGE_ALIGN_SHIFT & 15u);
+}
+
 struct kvi_node_frame {
     uint32_t count;
     uint32_t prefix_bytes;
@@ -252,13 +258,13 @@ static inline uint64_t kvi_layout_bytes(enum kvi_page_type type, uint32_t prefix
 }
 
 /* Bytes that an item takes with its slot, whole key included. */
-static inline uint64_t kvi_item_weight(enum kvi_page_type type, const struct kvi_item *item)
+static inline uint64_t kvi_item_weight(enum kvi_page_type type, unsigned flags,
+                                       const struct kvi_item *item)
 {
-    uint64_t weight = (uint64_t)KVI_NODE_SLOT_BYTES + item->key_bytes;
-
     if (type == KVI_PAGE_LEAF)
-        return weight + KVI_LEAF_CELL_HEAD + item->payload_bytes;
-    return weight + KVI_BRANCH_CELL_HEAD;
+        return KVI_NODE_SLOT_BYTES +
+               (uint64_t)kvi_leaf_cell_bytes(flags, item->key_bytes, item->payload_bytes);
+    return (uint64_t)KVI_NODE_SLOT_BYTES + kvi_branch_head_bytes(flags) + item->key_bytes;
 }
 
 #endif

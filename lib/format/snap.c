@@ -86,7 +86,13 @@ static bool all_zero(const uint8_t *p, size_t size_bytes)
 
 /* ---- Table records ---- */
 
-void kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out)
+uint32_t kvi_table_record_bytes(const struct kvi_table_record *record)
+{
+    (void)record;
+    return KVI_TABLE_RECORD_BYTES;
+}
+
+uint32_t kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out)
 {
     memset(out, 0, KVI_TABLE_RECORD_BYTES);
     kvi_ref_store(out + RECORD_ROOT, record->root);
@@ -101,6 +107,7 @@ void kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out
     kvi_le_store64(out + RECORD_ID, record->id);
     kvi_le_store64(out + RECORD_SEQUENCE, record->sequence);
     kvi_le_store32(out + RECORD_ITEM_BYTES, record->item_bytes);
+    return KVI_TABLE_RECORD_BYTES;
 }
 
 static void record_load(const uint8_t *bytes, struct kvi_table_record *record)

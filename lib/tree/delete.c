@@ -125,14 +125,14 @@ static int find_side(struct kvi_change *change, unsigned index, enum kvi_side *s
 static unsigned plan_merge(const struct kvi_geometry *g, enum kvi_page_type type,
                            const struct kvi_group *group, unsigned *bounds)
 {
-    uint32_t together = kvi_items_bytes(g, type, group->items, 0, group->count);
+    uint32_t together = kvi_items_bytes(g, type, 0, group->items, 0, group->count);
     unsigned pages;
 
     bounds[0] = 0;
     bounds[1] = group->count;
     if (together <= g->page_size - g->page_size / MERGED_FREE_PART)
         return 1;
-    pages = kvi_plan_split(g, type, group->items, group->count, 2, KVI_PLAN_EVEN, bounds);
+    pages = kvi_plan_split(g, type, 0, group->items, group->count, 2, KVI_PLAN_EVEN, bounds);
     return pages <= 2 ? pages : 0;
 }
 

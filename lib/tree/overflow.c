@@ -30,7 +30,7 @@ int kvi_value_load(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell
 {
     if (KVI_UNLIKELY(cell->kind == KVI_CELL_OVERFLOW))
         return load_run(tree, cell, value_out);
-    if (KVI_UNLIKELY(cell->kind == KVI_CELL_DUPS))
+    if (KVI_UNLIKELY(cell->kind == KVI_CELL_SET))
         return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell of a kind that is not in use");
     value_out->data = cell->payload;
     value_out->size_bytes = cell->payload_bytes;
@@ -42,7 +42,7 @@ int kvi_value_run(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
                   struct kvi_overflow_ref *run_out)
 {
     memset(run_out, 0, sizeof(*run_out));
-    if (cell->kind == KVI_CELL_DUPS)
+    if (cell->kind == KVI_CELL_SET)
         return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell of a kind that is not in use");
     if (cell->kind != KVI_CELL_OVERFLOW)
         return 0;
@@ -79,7 +79,7 @@ int kvi_value_make(struct kvi_tree *tree, size_t key_bytes, struct kvi_tree_put 
     bool table = (flags & KVI_PUT_TABLE) != 0;
 
     new_out->run.ref.pgno = 0;
-    if (!kvi_leaf_inline(kvi_tree_geometry(tree), key_bytes, put->size_bytes)) {
+    if (!kvi_leaf_inline(kvi_tree_geometry(tree), 0, key_bytes, put->size_bytes)) {
         if (table)
             return kvi_error(KV_EKEYSIZE, "table name of %zu bytes is too long", key_bytes);
         return make_run(tree, put, flags, new_out);

@@ -64,7 +64,7 @@ static uint32_t pending_bytes(unsigned level, const struct kvi_pending *pending)
     for (unsigned i = 0; i < pending->count; i++) {
         const struct kvi_item *item = &pending->items[i];
 
-        bytes += level == 0 ? kvi_leaf_cell_bytes(item->key_bytes, item->payload_bytes)
+        bytes += level == 0 ? kvi_leaf_cell_bytes(0, item->key_bytes, item->payload_bytes)
                             : KVI_BRANCH_CELL_HEAD + item->key_bytes;
         bytes += KVI_NODE_SLOT_BYTES;
     }
@@ -136,14 +136,15 @@ static unsigned plan_pages(const struct kvi_geometry *g, enum kvi_page_type type
     unsigned pages;
 
     if (way->cut && item + 1 < group->count &&
-        kvi_items_bytes(g, type, group->items, 0, item + 1) <= g->page_size &&
-        kvi_items_bytes(g, type, group->items, item + 1, group->count) <= g->page_size) {
+        kvi_items_bytes(g, type, 0, group->items, 0, item + 1) <= g->page_size &&
+        kvi_items_bytes(g, type, 0, group->items, item + 1, group->count) <= g->page_size) {
         bounds[0] = 0;
         bounds[1] = item + 1;
         bounds[2] = group->count;
         return 2;
     }
-    pages = kvi_plan_split(g, type, group->items, group->count, way->pages_min, way->bias, bounds);
+    pages =
+        kvi_plan_split(g, type, 0, group->items, group->count, way->pages_min, way->bias, bounds);
     /* trying a branch anew by itself is worth it only if no page is added */
     return way->pages_min == 1 && pages > 1 ? 0 : pages;
 }
@@ -263,7 +264,7 @@ bool kvi_branch_take(const struct kvi_geometry *g, uint8_t *image, struct kvi_pe
         const struct kvi_item *item = &pending->items[0];
         struct kvi_key separator = {item->key, item->key_bytes};
 
-        if (!kvi_branch_insert(g, image, pending->slot, separator, item->ref))
+        if (!kvi_branch_insert(g, image, pending->slot, separator, item->ref, item->counts))
             return false;
         pending->count--;
         pending->slot++;

@@ -33,7 +33,7 @@ static struct kvi_key key_of(const char *name)
 static int name_check(const struct kv_txn *txn, const char *name)
 {
     uint32_t bytes_max =
-        txn->env->geometry.cell_bytes_max - kvi_leaf_cell_bytes(0, KVI_TABLE_RECORD_BYTES);
+        txn->env->geometry.cell_bytes_max - kvi_leaf_cell_bytes(0, 0, KVI_TABLE_RECORD_BYTES);
 
     if (strlen(name) > bytes_max)
         return kvi_error(KV_EKEYSIZE, "table name of %zu bytes, at most %u are possible",
