@@ -20,30 +20,41 @@
 /* KV_EINVAL with a text unless `pointer` is given. */
 KVI_MUST_CHECK int kvi_api_given(const void *pointer, const char *name);
 
-/* What is wrong with a key or a value that cannot be one. */
-KVI_MUST_CHECK int kvi_api_bad_key(const struct kv_txn *txn, const struct kv_val *key) KVI_COLD;
-KVI_MUST_CHECK int kvi_api_bad_value(const struct kv_val *value, uint32_t flags) KVI_COLD;
+/* Keys and values of unusual sizes: 0 where the table takes them after all, else what is wrong. */
+KVI_MUST_CHECK int kvi_api_odd_key(struct kvi_txn_table *table, const struct kv_val *key);
+KVI_MUST_CHECK int kvi_api_odd_value(struct kvi_txn_table *table, const struct kv_val *value,
+                                     uint32_t flags);
 
-/* KV_EINVAL or KV_EKEYSIZE unless `key` can be a key. */
-KVI_MUST_CHECK static inline int kvi_api_key(const struct kv_txn *txn, const struct kv_val *key,
+/* KV_EINVAL or KV_EKEYSIZE unless `key` can be a key of this table. */
+KVI_MUST_CHECK static inline int kvi_api_key(struct kvi_txn_table *table, const struct kv_val *key,
                                              struct kvi_key *key_out)
 {
     if (KVI_UNLIKELY(!key || (!key->data && key->size) ||
-                     key->size > txn->env->geometry.key_bytes_max))
-        return kvi_api_bad_key(txn, key);
+                     key->size - table->limits.key_low >= table->limits.key_count)) {
+        int rc = kvi_api_odd_key(table, key);
+
+        if (rc)
+            return rc;
+    }
     key_out->data = key->data;
     key_out->size = key->size;
     return 0;
 }
 
-/* KV_EINVAL or KV_EVALSIZE unless `value` can be a value (its data may be NULL with KV_RESERVE). */
-KVI_MUST_CHECK static inline int kvi_api_value(const struct kv_val *value, uint32_t flags)
+/* KV_EINVAL or KV_EVALSIZE unless `value` can be a value of this table (its data may be NULL with
+ * KV_RESERVE). */
+KVI_MUST_CHECK static inline int kvi_api_value(struct kvi_txn_table *table,
+                                               const struct kv_val *value, uint32_t flags)
 {
     if (KVI_UNLIKELY(!value || (!value->data && value->size && !(flags & KV_RESERVE)) ||
-                     value->size > KVI_VALUE_BYTES_MAX))
-        return kvi_api_bad_value(value, flags);
+                     value->size - table->limits.value_low >= table->limits.value_count))
+        return kvi_api_odd_value(table, value, flags);
     return 0;
 }
+
+/* The table has duplicates, or has none: else KV_EINCOMPATIBLE. `what` for the text. */
+KVI_MUST_CHECK int kvi_api_duplicates(const struct kvi_txn_table *table, const char *what);
+KVI_MUST_CHECK int kvi_api_single(const struct kvi_txn_table *table, const char *what);
 
 /* The txn may be used (for a change) and has this table. */
 KVI_MUST_CHECK static inline int kvi_api_table(struct kv_txn *txn, kv_table handle, bool change,

@@ -69,9 +69,7 @@ static int cursor_usable(struct kv_cursor *cursor, bool change)
         kvi_cursor_rebind(cursor->cursor, &cursor->table->tree);
         cursor->epoch = cursor->txn->epoch;
     }
-    if (KVI_UNLIKELY(cursor->table->dropped))
-        return kvi_error(KV_EBADTABLE, "table \"%s\" was dropped in this txn", cursor->table->name);
-    return 0;
+    return kvi_txn_table_again(cursor->table);
 }
 
 static bool op_takes_key(enum kv_cursor_op op)
@@ -89,7 +87,7 @@ int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val 
     if (!rc && KVI_UNLIKELY((unsigned)op - KV_FIRST > (unsigned)KV_CURRENT - KV_FIRST))
         rc = kvi_error(KV_EINVAL, "unknown cursor operation %d", (int)op);
     if (!rc && op_takes_key(op))
-        rc = kvi_api_key(cursor->txn, key, &at);
+        rc = kvi_api_key(cursor->table, key, &at);
     if (KVI_LIKELY(!rc))
         rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
     if (KVI_UNLIKELY(rc)) {
@@ -126,9 +124,9 @@ int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key, struct kv_
     if (!rc && (flags & KV_AT_CURSOR) && (flags & (KV_NOOVERWRITE | KV_APPEND)))
         rc = kvi_error(KV_EINVAL, "KV_AT_CURSOR goes neither with KV_NOOVERWRITE nor KV_APPEND");
     if (!rc && !(flags & KV_AT_CURSOR))
-        rc = kvi_api_key(cursor->txn, key, &at);
+        rc = kvi_api_key(cursor->table, key, &at);
     if (!rc)
-        rc = kvi_api_value(value, flags);
+        rc = kvi_api_value(cursor->table, value, flags);
     if (rc)
         return rc;
     put.data = value->data;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "txn/comparators.h"
 #include "txn/maintain.h"
 
 int kv_env_open(const char *path, const struct kv_options *options, struct kv_env **env_out)
@@ -79,6 +80,15 @@ const char *kv_env_path(const struct kv_env *env)
 int kv_env_fd(const struct kv_env *env)
 {
     return env ? env->fd : -1;
+}
+
+int kv_env_comparator(struct kv_env *env, const char *name, kv_compare_fn *compare, void *context)
+{
+    int rc = env_usable(env);
+
+    if (!rc && !compare)
+        rc = kvi_error(KV_EINVAL, "compare is NULL");
+    return rc ? rc : kvi_comparators_add(env->comparators, name, compare, context);
 }
 
 int kv_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out)

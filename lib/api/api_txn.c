@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* kv.h, transactions and tables: argument checks, then forward. */
+/* kv.h, transactions and markers: argument checks, then forward. */
 #include "api/api.h"
 
 #include <string.h>
 
 #include "base/error.h"
-#include "txn/registry.h"
 
 int kv_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_options *options,
                  struct kv_txn **txn_out)
@@ -62,88 +61,35 @@ struct kv_env *kv_txn_env(const struct kv_txn *txn)
     return txn ? txn->env : NULL;
 }
 
-/* ---- Tables ---- */
+/* ---- Marker ---- */
 
-int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
-                  const struct kv_table_options *options, kv_table *table_out)
+int kv_marker_set(struct kv_txn *txn, const void *marker, size_t size_bytes)
 {
-    int rc = kvi_api_given(table_out, "table_out");
-
-    if (rc)
-        return rc;
-    *table_out = KV_MAIN_TABLE;
-    rc = kvi_txn_usable(txn, false);
-    if (!rc && (flags & ~KV_CREATE))
-        rc = kvi_error(KV_EINVAL, "unknown flags in open of a table: %#x", flags);
-    if (!rc && options)
-        rc = kvi_error(KV_EUNSUPPORTED, "table options");
-    return rc || !name ? rc : kvi_table_open(txn, name, flags, table_out);
-}
-
-int kv_table_close(struct kv_env *env, kv_table table)
-{
-    int rc = kvi_api_given(env, "env");
-
-    if (!rc && kvi_lockfile_forked(env->lockfile))
-        rc = kvi_error(KV_EFORKED, "%s: the env belongs to the parent process", env->path);
-    if (!rc && table == KV_MAIN_TABLE)
-        rc = kvi_error(KV_EINVAL, "the main table is always open");
-    return rc ? rc : kvi_registry_close(env->registry, table);
-}
-
-int kv_table_drop(struct kv_txn *txn, kv_table table)
-{
+    uint8_t bytes[KV_MARKER_BYTES] = {0};
     int rc = kvi_txn_usable(txn, true);
 
-    return rc ? rc : kvi_table_drop(txn, table);
-}
-
-int kv_table_empty(struct kv_txn *txn, kv_table table)
-{
-    int rc = kvi_txn_usable(txn, true);
-
-    return rc ? rc : kvi_table_empty(txn, table);
-}
-
-int kv_table_rename(struct kv_txn *txn, kv_table table, const char *name)
-{
-    int rc = kvi_txn_usable(txn, true);
-
-    if (!rc)
-        rc = kvi_api_given(name, "name");
-    return rc ? rc : kvi_table_rename(txn, table, name);
-}
-
-int kv_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context)
-{
-    int rc = kvi_txn_usable(txn, false);
-
-    if (!rc && !fn)
-        rc = kvi_error(KV_EINVAL, "fn is NULL");
-    return rc ? rc : kvi_table_list(txn, fn, context);
-}
-
-int kv_table_stat(struct kv_txn *txn, kv_table table, struct kv_table_stat *stat_out)
-{
-    const struct kvi_table_record *record;
-    struct kvi_txn_table *entry;
-    int rc = kvi_api_given(stat_out, "stat_out");
-
+    if (!rc && !marker && size_bytes)
+        rc = kvi_error(KV_EINVAL, "the marker is NULL");
+    if (!rc && size_bytes > KV_MARKER_BYTES)
+        rc = kvi_error(KV_EINVAL, "a marker of %zu bytes, at most %u are possible", size_bytes,
+                       KV_MARKER_BYTES);
     if (rc)
         return rc;
-    memset(stat_out, 0, sizeof(*stat_out));
-    rc = kvi_api_table(txn, table, false, &entry);
-    if (rc)
-        return rc;
-    record = &entry->tree.record;
-    stat_out->entries = record->entries;
-    stat_out->keys = record->flags & KVI_TABLE_DUPLICATES ? record->keys : record->entries;
-    stat_out->pages_branch = record->pages_branch;
-    stat_out->pages_leaf = record->pages_leaf;
-    stat_out->pages_overflow = record->pages_overflow;
-    stat_out->depth = record->depth;
-    stat_out->page_size = txn->env->geometry.page_size;
-    stat_out->bytes = (record->pages_branch + record->pages_leaf + record->pages_overflow)
-                      << txn->env->geometry.page_shift;
+    if (size_bytes)
+        memcpy(bytes, marker, size_bytes);
+    kvi_txn_mark(txn, bytes);
     return 0;
+}
+
+int kv_marker_get(struct kv_txn *txn, void *marker_out)
+{
+    int rc = kvi_api_given(marker_out, "marker_out");
+
+    if (rc)
+        return rc;
+    memset(marker_out, 0, KV_MARKER_BYTES);
+    rc = kvi_txn_usable(txn, false);
+    if (!rc)
+        memcpy(marker_out, txn->snapshot.snap.marker, KV_MARKER_BYTES);
+    return rc;
 }

@@ -20,7 +20,7 @@
 /* Whether anything at all was changed. */
 static bool commit_empty(const struct kv_txn *txn)
 {
-    return !txn->main.tree.changed && kvi_space_allocated(txn->space) == 0 &&
+    return !txn->main.tree.changed && !txn->marked && kvi_space_allocated(txn->space) == 0 &&
            kvi_space_retired(txn->space) == 0 && kvi_pager_written(txn->pager) == 0;
 }
 

@@ -13,7 +13,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "txn/registry.h"
+#include "txn/comparators.h"
+#include "txn/table_kind.h"
 
 #define COMPACT_PROGRESS_RECORDS 4096u
 
@@ -22,6 +23,8 @@ struct compact {
     struct kv_txn *to;
     const struct kv_copy_options *options;
     uint64_t records;
+    struct kv_val key; /* of the record being put, and its value: stored_order */
+    struct kv_val value;
 };
 
 static int compact_progress(struct compact *compact)
@@ -33,15 +36,36 @@ static int compact_progress(struct compact *compact)
     return options->progress(options->context, compact->records, 0);
 }
 
-/* What a table is, apart from its records. */
-static void record_inherit(struct kvi_table_record *to, const struct kvi_table_record *from)
+static bool same_bytes(const struct kv_val *a, const struct kv_val *b)
 {
-    to->order = from->order;
-    to->flags = from->flags;
-    to->align_log2 = from->align_log2;
-    to->id = from->id;
-    to->sequence = from->sequence;
-    to->item_bytes = from->item_bytes;
+    return a->size == b->size && (a->size == 0 || memcmp(a->data, b->data, a->size) == 0);
+}
+
+/* A user's order that is not registered here: what comes is behind all that came before it, since
+ * it was read in that order. The context is what is being put. */
+static int stored_order(void *context, const struct kv_val *a, const struct kv_val *b)
+{
+    return (int)same_bytes(a, context) - (int)same_bytes(b, context);
+}
+
+/* What a table is, apart from its records. */
+static void table_inherit(struct compact *compact, struct kvi_tree *to,
+                          const struct kvi_table_record *from)
+{
+    struct kvi_shape *shape = &to->shape;
+
+    kvi_table_kind_set(&to->record, from);
+    to->record.key_bytes = from->key_bytes;
+    to->record.id = from->id;
+    to->record.sequence = from->sequence;
+    to->changed = true;
+    kvi_shape_init(shape, &to->record);
+    if (kvi_comparators_resolve(compact->from->env->comparators, &to->record, shape))
+        return;
+    if (shape->key_order == KV_ORDER_CUSTOM && !shape->key_custom.compare)
+        shape->key_custom = (struct kvi_comparator){stored_order, &compact->key};
+    if (shape->value_order == KV_ORDER_CUSTOM && !shape->value_custom.compare)
+        shape->value_custom = (struct kvi_comparator){stored_order, &compact->value};
 }
 
 static int compact_table(struct compact *compact, const struct kvi_table_record *record,
@@ -64,7 +88,7 @@ static int compact_named(struct compact *compact, struct kvi_key key,
                                     compact->from->snapshot.snap.page_end, &record);
     rc = wrong ? kvi_corrupt(compact->from->env->path, KVI_NO_PGNO, wrong) : 0;
     if (!rc)
-        rc = kvi_table_open(compact->to, name, KV_CREATE, &handle);
+        rc = kvi_table_open(compact->to, name, KV_CREATE, NULL, &handle);
     if (!rc)
         rc = kvi_txn_table(compact->to, handle, &entry);
     if (!rc)
@@ -83,6 +107,8 @@ static int compact_records(struct compact *compact, struct kvi_cursor *cursor, s
     while (!rc) {
         struct kvi_tree_put put = {value.data, value.size_bytes, NULL};
 
+        compact->key = (struct kv_val){key.size, (void *)(uintptr_t)key.data};
+        compact->value = (struct kv_val){(size_t)value.size_bytes, (void *)(uintptr_t)value.data};
         if (value.kind == KVI_CELL_TABLE)
             rc = compact_named(compact, key, &value);
         else
@@ -103,8 +129,7 @@ static int compact_table(struct compact *compact, const struct kvi_table_record 
     struct kvi_cursor *cursor;
     int rc;
 
-    record_inherit(&to->record, record);
-    to->changed = true;
+    table_inherit(compact, to, record);
     kvi_tree_init_read(&from, record, &compact->from->view);
     rc = kvi_cursor_open(&from, &cursor);
     if (rc)

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "os/os.h"
+#include "txn/comparators.h"
 #include "txn/durable.h"
 #include "txn/registry.h"
 
@@ -223,9 +224,10 @@ static int env_join(struct kv_env *env)
 static int env_memory(struct kv_env *env)
 {
     env->registry = kvi_registry_new();
+    env->comparators = kvi_comparators_new();
     env->hints = kvi_space_hints_new();
     env->pool = kvi_pool_new(env->geometry.page_size, ENV_POOL_PAGES);
-    return env->registry && env->hints && env->pool ? 0 : ENOMEM;
+    return env->registry && env->comparators && env->hints && env->pool ? 0 : ENOMEM;
 }
 
 static void env_free(struct kv_env *env)
@@ -236,6 +238,7 @@ static void env_free(struct kv_env *env)
     if (env->fd >= 0)
         kvi_os->close(env->fd);
     kvi_registry_free(env->registry);
+    kvi_comparators_free(env->comparators);
     kvi_space_hints_free(env->hints);
     kvi_pool_free(env->pool);
     pthread_mutex_destroy(&env->remap_mutex);

@@ -25,7 +25,8 @@
 #include "txn/lockfile.h"
 #include "txn/shared.h"
 
-struct kvi_registry; /* table handles: txn/registry.h */
+struct kvi_registry;    /* table handles: txn/registry.h */
+struct kvi_comparators; /* users' orders: txn/comparators.h */
 
 struct kv_env {
     char *path;                /* as given; "" for memory */
@@ -42,6 +43,7 @@ struct kv_env {
     struct kvi_space_hints *hints; /* writer */
     struct kvi_pool *pool;         /* writer */
     struct kvi_registry *registry; /* own lock */
+    struct kvi_comparators *comparators; /* own lock */
     _Atomic(uint64_t) file_bytes;  /* size of the data file as last seen; writer changes the file */
     _Atomic(uint64_t) users;       /* txns, and calls under way, that may touch the mapping */
     _Atomic(bool) remapping;       /* the mapping is being replaced: nobody may become a user */

@@ -74,6 +74,7 @@ int kvi_env_info(struct kv_env *env, struct kv_env_info *info_out)
     info_out->txnid_durable = stable_txnid(env, &env->shared->durable);
     info_out->max_key_bytes = env->geometry.key_bytes_max;
     info_out->max_value_bytes = KVI_VALUE_BYTES_MAX;
+    info_out->max_pair_bytes = kvi_pair_bytes_max(&env->geometry);
     info_out->processes = kvi_lockfile_users(env->lockfile);
     info_out->txnid_rolled_back = atomic_load(&env->shared->rolled_back);
     return kvi_reader_scan(env->lockfile, false, count_reader, &info_out->readers);

@@ -26,9 +26,9 @@ int kvi_txn_begin_nested(struct kv_txn *txn)
     txn->durability = parent->durability;
     txn->space = parent->space;
     txn->snapshot = parent->snapshot;
-    txn->main.handle = KV_MAIN_TABLE;
     kvi_tree_init_write(&txn->main.tree, &parent->main.tree.record, txn->pager);
     txn->main.tree.changed = parent->main.tree.changed;
+    kvi_txn_table_shaped(&txn->main);
     parent->child = txn;
     return 0;
 }
@@ -48,7 +48,6 @@ int kvi_txn_commit_nested(struct kv_txn *txn)
         return rc;
     }
     parent->snapshot.snap = txn->snapshot.snap;
-    parent->main.tree.record = txn->main.tree.record;
-    parent->main.tree.changed = txn->main.tree.changed;
+    parent->marked |= txn->marked;
     return 0;
 }

@@ -23,8 +23,8 @@ static int read_load(struct kv_txn *txn, uint64_t word)
     txn->view.map = &txn->env->map;
     txn->view.page_end = txn->snapshot.snap.page_end;
     txn->view.txnid = txn->id;
-    txn->main.handle = KV_MAIN_TABLE;
     kvi_tree_init_read(&txn->main.tree, &txn->snapshot.snap.main, &txn->view);
+    kvi_txn_table_shaped(&txn->main);
     txn->state = KVI_TXN_ACTIVE;
     return 0;
 }

@@ -59,7 +59,7 @@ static int lower_named(void *context, const char *name)
     const struct lowering *lowering = context;
     struct kvi_txn_table *entry;
     kv_table handle;
-    int rc = kvi_table_open(lowering->txn, name, 0, &handle);
+    int rc = kvi_table_open(lowering->txn, name, 0, NULL, &handle);
 
     if (!rc)
         rc = kvi_txn_table(lowering->txn, handle, &entry);

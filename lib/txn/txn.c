@@ -38,6 +38,10 @@ int kvi_txn_failed(struct kv_txn *txn, int rc)
     case KV_EPAGEFULL:
     case KV_EINCOMPATIBLE:
     case KV_EINVAL:
+    case KV_EKEYSIZE:
+    case KV_EVALSIZE:
+    case KV_EMISMATCH:
+    case KV_ECOMPARATOR:
         return rc;
     default:
         txn->state = KVI_TXN_FAILED;
@@ -62,6 +66,14 @@ uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes)
     return txn->scratch[turn];
 }
 
+void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker)
+{
+    uint8_t *present = txn->snapshot.snap.marker;
+
+    txn->marked |= memcmp(present, marker, KVI_SNAP_MARKER_BYTES) != 0;
+    memcpy(present, marker, KVI_SNAP_MARKER_BYTES);
+}
+
 void kvi_txn_free(struct kv_txn *txn)
 {
     while (txn->cursors) {
@@ -71,9 +83,7 @@ void kvi_txn_free(struct kv_txn *txn)
         kvi_cursor_close(cursor->cursor);
         free(cursor);
     }
-    kvi_tables_release(txn);
-    free(txn->slots);
-    free(txn->buckets);
+    kvi_tables_free(txn);
     free(txn->scratch[0]);
     free(txn->scratch[1]);
     kvi_env_leave(txn->env);
@@ -126,6 +136,8 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     if (!txn)
         return ENOMEM;
     txn->env = env;
+    txn->main.txn = txn;
+    txn->main.handle = KV_MAIN_TABLE;
     txn->here = kvi_lockfile_here(env->lockfile);
     txn->write = (flags & KV_WRITE) != 0;
     txn->parent = options ? options->parent : NULL;

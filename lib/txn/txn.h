@@ -10,11 +10,18 @@
  * records are read from the main table at first use and written back at commit. A dropped table's
  * entry stays until the txn ends, since cursors may still point to it.
  *
- * One thread at a time. Owner: the caller of begin; freed by commit and abort.
+ * One thread at a time, but for read txns begun with KV_SHARED: any number may read there. What they
+ * change is the table entries, made at first use, and the list of API cursors: both under the mutex
+ * of kvi_txn_lock, and entries are found without it (slots are published complete, and an array that
+ * they grew out of is kept).
+ *
+ * Owner: the caller of begin; freed by commit and abort.
  */
 #ifndef KVI_TXN_TXN_H
 #define KVI_TXN_TXN_H
 
+#include <stdatomic.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,23 +34,48 @@
 
 enum kvi_txn_state { KVI_TXN_ACTIVE, KVI_TXN_RESET, KVI_TXN_FAILED };
 
+/* Which sizes of keys and values a table takes, so that a call needs no look at its shape: size -
+ * low < count. A count of 0 sends every call to the function that knows. */
+struct kvi_table_limits {
+    uint32_t key_low;
+    uint32_t key_count;
+    uint32_t value_low;
+    uint32_t put_flags; /* of kv_put: those that need nothing special */
+    uint64_t value_count;
+};
+
 /* A table as this txn sees it. */
 struct kvi_txn_table {
+    struct kvi_table_limits limits;
     struct kvi_tree tree;
     struct kv_txn *txn;
-    kv_table handle;             /* that it was first used by; others may lead here too */
-    char *name;                  /* owned; NULL: main table */
-    bool dropped;                /* in this txn */
+    kv_table handle; /* that it was first used by; others may lead here too */
+    char *name;      /* owned; NULL: main table */
+    bool dropped;    /* in this txn */
+    bool unready;    /* dropped, or a comparator was not known when it was last looked for */
     struct kvi_txn_table *outer; /* nested: what this is a copy of, in a txn around this one */
     struct kvi_txn_table *inner; /* the copy in a live nested txn: counts in place of this */
     struct kvi_txn_table *next;  /* all entries of the txn but the main one */
     struct kvi_txn_table *chain; /* next in its bucket */
 };
 
-/* Where a handle that was used leads. */
+/* Where a handle that was used leads. The handle is stored last. */
 struct kvi_txn_slot {
-    kv_table handle;             /* 0: free */
-    struct kvi_txn_table *entry; /* NULL: the handle was closed since */
+    _Atomic(kv_table) handle;              /* 0: free */
+    _Atomic(struct kvi_txn_table *) entry; /* NULL: the handle was closed since */
+};
+
+/* Hash by handle, open addressing, never more than half full. */
+struct kvi_txn_slots {
+    uint32_t size; /* a power of two */
+    uint32_t count;
+    struct kvi_txn_slots *older; /* grown out of, while other threads may look there */
+    struct kvi_txn_slot slots[];
+};
+
+/* What a txn begun with KV_SHARED has beside. */
+struct kvi_txn_shared {
+    pthread_mutex_t mutex;
 };
 
 struct kv_txn {
@@ -58,11 +90,11 @@ struct kv_txn {
     struct kvi_view view;         /* readers: what the snapshot allows */
     struct kvi_snapshot snapshot; /* read, or built upon; writers change .snap */
     struct kvi_txn_table main;
-    struct kvi_txn_slot *slots;     /* hash by handle, open addressing */
-    struct kvi_txn_table **buckets; /* hash of the entries by name */
-    uint32_t slots_size;            /* of both: a power of two, or 0 */
-    uint32_t slots_count;
-    uint32_t closings;             /* the registry's, when the slots were last compared with it */
+    struct kvi_txn_shared *shared; /* NULL: one thread at a time */
+    _Atomic(struct kvi_txn_slots *) slots; /* NULL: no table but the main one was used */
+    struct kvi_txn_table **buckets;        /* hash of the entries by name */
+    uint32_t buckets_size;                 /* a power of two, or 0 */
+    _Atomic(uint32_t) closings; /* the registry's, when the slots were last compared with it */
     struct kvi_txn_table *entries; /* list of all entries */
     struct kv_cursor *cursors;     /* list of API cursors */
     struct kvi_reader_slot *slot;  /* readers */
@@ -71,6 +103,7 @@ struct kv_txn {
     struct kvi_live live;    /* top txn */
     struct kvi_space *space; /* top txn's, shared by nested ones */
     struct kvi_pager *pager;
+    bool marked;                /* the user's marker was changed */
     uint64_t file_bytes_before; /* size of the data file at begin */
     uint64_t txnid_before;      /* shared.txnid_last to restore if nothing is written */
     uint8_t *scratch[2];        /* kvi_txn_scratch */
@@ -117,6 +150,9 @@ static inline int kvi_txn_changed(struct kv_txn *txn, int rc)
  * arguments may point into what the last call gave; NULL: none. */
 uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes);
 
+/* Sets the user's marker: KVI_SNAP_MARKER_BYTES. */
+void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker);
+
 /* Frees a txn's tables, cursors and memory; pages and locks are dealt with before. */
 void kvi_txn_free(struct kv_txn *txn);
 
@@ -136,7 +172,7 @@ KVI_MUST_CHECK int kvi_txn_commit_write(struct kv_txn *txn);
 KVI_MUST_CHECK int kvi_txn_begin_nested(struct kv_txn *txn);
 KVI_MUST_CHECK int kvi_txn_commit_nested(struct kv_txn *txn);
 
-/* ---- tables.c ---- */
+/* ---- entries.c ---- */
 
 /* The entry of a handle in this txn, loaded at first use. KV_EBADTABLE. */
 KVI_MUST_CHECK int kvi_txn_table_named(struct kv_txn *txn, kv_table handle,
@@ -144,13 +180,57 @@ KVI_MUST_CHECK int kvi_txn_table_named(struct kv_txn *txn, kv_table handle,
 KVI_MUST_CHECK static inline int kvi_txn_table(struct kv_txn *txn, kv_table handle,
                                                struct kvi_txn_table **table_out)
 {
-    if (handle != KV_MAIN_TABLE)
+    if (handle != KV_MAIN_TABLE || KVI_UNLIKELY(txn->main.unready))
         return kvi_txn_table_named(txn, handle, table_out);
     *table_out = &txn->main;
     return 0;
 }
+
+/* The same for an entry that a cursor holds: KV_EBADTABLE when it was dropped; looks again for
+ * comparators that were missing. */
+KVI_MUST_CHECK int kvi_txn_table_look(struct kvi_txn_table *table);
+KVI_MUST_CHECK static inline int kvi_txn_table_again(struct kvi_txn_table *table)
+{
+    return KVI_LIKELY(!table->unready) ? 0 : kvi_txn_table_look(table);
+}
+
+/* Between these two the calling thread alone changes what the threads of a shared txn share;
+ * nothing in other txns. */
+static inline void kvi_txn_lock(struct kv_txn *txn)
+{
+    if (KVI_UNLIKELY(txn->shared))
+        pthread_mutex_lock(&txn->shared->mutex);
+}
+
+static inline void kvi_txn_unlock(struct kv_txn *txn)
+{
+    if (KVI_UNLIKELY(txn->shared))
+        pthread_mutex_unlock(&txn->shared->mutex);
+}
+
+/* The tree's shape was set anew from its record: finds its comparators, sets the entry's limits. */
+void kvi_txn_table_shaped(struct kvi_txn_table *table);
+/* Sets the limits alone: key or value size may be known by now. */
+void kvi_txn_table_limit(struct kvi_txn_table *table);
+
+/* Makes a nested txn's tables its parent's. */
+KVI_MUST_CHECK int kvi_tables_merge(struct kv_txn *child);
+/* Parks every cursor of the txn. */
+KVI_MUST_CHECK int kvi_tables_park(struct kv_txn *txn);
+/* Forgets all entries but the main one (end, renew), and frees what leads to them (end). */
+void kvi_tables_release(struct kv_txn *txn);
+void kvi_tables_free(struct kv_txn *txn);
+
+/* ---- tables.c ---- */
+
+/* kind (NULL: as it is; made anew, plain): what the table must be, or become. */
 KVI_MUST_CHECK int kvi_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
-                                  kv_table *table_out);
+                                  const struct kvi_table_record *kind, kv_table *table_out);
+/* The same for the main table. */
+KVI_MUST_CHECK int kvi_table_main(struct kv_txn *txn, uint32_t flags,
+                                  const struct kvi_table_record *kind);
+/* A nested txn's table as it is at its commit becomes its parent's. */
+void kvi_table_inherit(struct kvi_txn_table *to, const struct kvi_txn_table *from);
 KVI_MUST_CHECK int kvi_table_drop(struct kv_txn *txn, kv_table handle);
 KVI_MUST_CHECK int kvi_table_empty(struct kv_txn *txn, kv_table handle);
 KVI_MUST_CHECK int kvi_table_rename(struct kv_txn *txn, kv_table handle, const char *name);
@@ -159,12 +239,7 @@ KVI_MUST_CHECK int kvi_table_list(struct kv_txn *txn, kv_table_fn *fn, void *con
 /* Stores the records of changed tables in the main table, sealing their trees: commit's first step.
  */
 KVI_MUST_CHECK int kvi_tables_store(struct kv_txn *txn);
-/* Makes a nested txn's tables its parent's; and after a commit tells the registry of renames. */
-KVI_MUST_CHECK int kvi_tables_merge(struct kv_txn *child);
+/* After a commit tells the registry of renames. */
 void kvi_tables_published(struct kv_txn *txn);
-/* Parks every cursor of the txn. */
-KVI_MUST_CHECK int kvi_tables_park(struct kv_txn *txn);
-/* Forgets all entries but the main one (end, renew). */
-void kvi_tables_release(struct kv_txn *txn);
 
 #endif

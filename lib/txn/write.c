@@ -99,8 +99,8 @@ static int write_start(struct kv_txn *txn)
                         &txn->pager);
     if (rc)
         return rc;
-    txn->main.handle = KV_MAIN_TABLE;
     kvi_tree_init_write(&txn->main.tree, &txn->snapshot.snap.main, txn->pager);
+    kvi_txn_table_shaped(&txn->main);
     return 0;
 }
 
