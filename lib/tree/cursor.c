@@ -148,10 +148,11 @@ void kvi_tree_unposition(struct kvi_tree *tree)
         c->state = KVI_CURSOR_NONE;
 }
 
-bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key)
+bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key, const struct kvi_key *value)
 {
     bool any = false;
 
+    (void)value;
     for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
         c->marked = c->state == KVI_CURSOR_PARKED && c->note_bytes == key.size &&
                     (key.size == 0 || memcmp(c->note, key.data, key.size) == 0);
@@ -160,11 +161,12 @@ bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key)
     return any;
 }
 
-int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor)
+int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor, unsigned item)
 {
     for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
         int rc = 0;
 
+        (void)item;
         if (!c->marked)
             continue;
         c->marked = false;

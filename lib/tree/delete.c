@@ -76,7 +76,7 @@ static int move_cursors(struct kvi_change *change, struct kvi_cursor *self, bool
     } else if (self) {
         self->marked = true;
     }
-    return kvi_cursors_follow(change->tree, next.depth > 0 ? &cell : NULL);
+    return kvi_cursors_follow(change->tree, next.depth > 0 ? &cell : NULL, 0);
 }
 
 /* ---- Pages ---- */
@@ -242,7 +242,7 @@ int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self)
 {
     struct kvi_tree *tree = change->tree;
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    bool marked = tree->cursors && kvi_cursors_mark(tree, change->key);
+    bool marked = tree->cursors && kvi_cursors_mark(tree, change->key, NULL);
     const struct kvi_step *leaf;
     bool stays;
     int rc = kvi_path_touch(tree, change->path);
@@ -257,6 +257,21 @@ int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self)
     if (rc || stays)
         return rc;
     return change->path->depth > 1 ? rebalance(change) : remove_root(tree);
+}
+
+int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self)
+{
+    (void)change;
+    (void)self;
+    return KV_EUNSUPPORTED;
+}
+
+int kvi_tree_delete_pair(struct kvi_tree *tree, struct kvi_key key, struct kvi_key value)
+{
+    (void)tree;
+    (void)key;
+    (void)value;
+    return KV_EUNSUPPORTED;
 }
 
 int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key, enum kvi_cell_kind kind)

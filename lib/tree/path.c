@@ -174,6 +174,24 @@ int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode 
     return rc;
 }
 
+int kvi_path_probe(struct kvi_tree *tree, const struct kvi_probe *probe, enum kvi_path_mode mode,
+                   struct kvi_path *path, bool *exact_out)
+{
+    return kvi_path_find(tree, probe->key, mode, path, exact_out);
+}
+
+int kvi_path_first(struct kvi_tree *tree, struct kvi_key key, struct kvi_path *path,
+                   bool *exact_out)
+{
+    int rc = kvi_path_find(tree, key, KVI_PATH_READ, path, exact_out);
+
+    if (rc || path->depth == 0 ||
+        kvi_path_leaf(path)->slot < kvi_header_count(kvi_path_leaf(path)->page))
+        return rc;
+    rc = kvi_path_leaf_after(tree, path);
+    return rc == KV_ENOTFOUND ? 0 : rc;
+}
+
 /* Goes down from the step at `index` on, always along one side. */
 static int descend_edge(struct kvi_tree *tree, struct kvi_path *path, unsigned index,
                         enum kvi_path_end end, enum kvi_path_mode mode)
