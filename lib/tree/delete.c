@@ -70,9 +70,9 @@ static int move_cursors(struct kvi_change *change, struct kvi_cursor *self, bool
     if (rc)
         return rc;
     if (self && path_stays && next.depth > 0) {
-        kvi_path_copy(&self->path, &next);
-        kvi_cursor_settle(self);
-        self->before = true;
+        rc = kvi_cursor_follow_path(self, &next, 0);
+        if (rc)
+            return rc;
     } else if (self) {
         self->marked = true;
     }
