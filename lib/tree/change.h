@@ -140,4 +140,15 @@ KVI_MUST_CHECK int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *s
  * NULL) stands at one of them. KV_ENOTFOUND: there is none. */
 KVI_MUST_CHECK int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self);
 
+/* Whether less than a quarter of a page is in use (T3). */
+bool kvi_page_underfull(const struct kvi_geometry *g, const uint8_t *page);
+
+/* Merges the page at `index` > 0 of the path, which is touched so far down, with a neighbour, or
+ * evens the two out; an only child is left as it is. *split_out: the parent had to be split for it,
+ * and the path is void. */
+KVI_MUST_CHECK int kvi_relieve(struct kvi_change *change, unsigned index, bool *split_out);
+
+/* A branch root with one child gives way to it. */
+KVI_MUST_CHECK int kvi_collapse_root(struct kvi_tree *tree);
+
 #endif

@@ -238,15 +238,21 @@ int kvi_path_leaf_after(struct kvi_tree *tree, struct kvi_path *path)
     return KV_ENOTFOUND;
 }
 
-int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path)
+int kvi_path_touch_steps(struct kvi_tree *tree, struct kvi_path *path, unsigned count)
 {
-    for (unsigned i = 0; i < path->depth; i++) {
+    assert(count <= path->depth);
+    for (unsigned i = 0; i < count; i++) {
         int rc = enter(tree, path, i, KVI_PATH_TOUCH);
 
         if (rc)
             return rc;
     }
     return 0;
+}
+
+int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path)
+{
+    return kvi_path_touch_steps(tree, path, path->depth);
 }
 
 void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from)

@@ -141,6 +141,10 @@ KVI_MUST_CHECK int kvi_path_leaf_after(struct kvi_tree *tree, struct kvi_path *p
 /* Makes all pages of a path that was read changeable; slots stay. */
 KVI_MUST_CHECK int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path);
 
+/* The same for the first `count` steps only. */
+KVI_MUST_CHECK int kvi_path_touch_steps(struct kvi_tree *tree, struct kvi_path *path,
+                                        unsigned count);
+
 /* Copies what is in use. */
 void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from);
 
