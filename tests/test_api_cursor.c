@@ -405,7 +405,7 @@ static int walk_target(const struct walk *w, enum kv_cursor_op op, int wanted)
 {
     int to = NOWHERE;
 
-    switch (op) {
+    switch ((int)op) {
     case KV_FIRST:
         to = next_from(w, 0);
         break;

@@ -188,9 +188,9 @@ uint8_t *kvi_leaf_append(const struct kvi_geometry *g, uint8_t *page, struct kvi
                          enum kvi_cell_kind kind, uint64_t payload_bytes,
                          enum kvi_append_result *result_out);
 
-/* Gives the cell another kind and payload size, key kept; returns where the payload goes (old
- * content lost unless kind and size are unchanged), or NULL, nothing changed, if it does not fit.
- */
+/* Gives the cell another kind and payload size, key kept; returns where the payload goes, or NULL,
+ * nothing changed, if it does not fit. Of the old content the end is kept at the end: as many bytes
+ * as both sizes have. */
 uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
                          enum kvi_cell_kind kind, uint32_t payload_bytes);
 

@@ -75,6 +75,14 @@ static inline uint32_t kvi_fast_load32(const uint8_t *p)
     return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap32(v);
 }
 
+static inline uint64_t kvi_fast_load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap64(v);
+}
+
 static inline uint64_t kvi_fast_load64_be(const uint8_t *p)
 {
     uint64_t v;
@@ -156,6 +164,37 @@ static inline int kvi_tail_compare(const uint8_t *a, size_t a_bytes, const uint8
         for (; i < common; i++) {
             if (a[i] != b[i])
                 return a[i] < b[i] ? -1 : 1;
+        }
+    }
+    return (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+/* The same for two keys that are ordered from their last byte to their first: `skip` last bytes
+ * agree. */
+static inline int kvi_tail_compare_reversed(const uint8_t *a, size_t a_bytes, const uint8_t *b,
+                                            size_t b_bytes, size_t skip)
+{
+    size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
+    uint64_t x, y;
+    size_t i = skip;
+
+    if (KVI_LIKELY(common >= 8)) {
+        for (; i + 8 < common; i += 8) {
+            x = kvi_fast_load64(a + a_bytes - i - 8);
+            y = kvi_fast_load64(b + b_bytes - i - 8);
+            if (x != y)
+                return x < y ? -1 : 1;
+        }
+        x = kvi_fast_load64(a + a_bytes - common);
+        y = kvi_fast_load64(b + b_bytes - common);
+        if (x != y)
+            return x < y ? -1 : 1;
+    } else {
+        for (; i < common; i++) {
+            uint8_t p = a[a_bytes - 1 - i], q = b[b_bytes - 1 - i];
+
+            if (p != q)
+                return p < q ? -1 : 1;
         }
     }
     return (a_bytes > b_bytes) - (a_bytes < b_bytes);

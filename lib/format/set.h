@@ -69,12 +69,13 @@ void kvi_set_mark_continued(uint8_t *payload, uint32_t payload_bytes, bool conti
 
 /* ---- Edits: sizes first, then the bytes into room that the caller has ---- */
 
-/* Payload bytes of the set with values [from, end) of `set`, plus `value` (data may be NULL: none)
- * at position `at` of the result. */
+/* Payload bytes of the set with values [from, end) of `set`, plus `value` (NULL: none) wherever it
+ * comes in. At least one value in all. */
 uint32_t kvi_set_bytes(const struct kvi_set *set, uint32_t from, uint32_t end,
                        const struct kvi_key *value);
 
-/* Writes that set; `at` counts from `from`. `to` must not overlap the set or the value. */
+/* Writes that set, the value at position `at` of the result (that is, counted from `from`). `to`
+ * must not overlap the set or the value. */
 void kvi_set_write(uint8_t *to, const struct kvi_set *set, uint32_t from, uint32_t end,
                    const struct kvi_key *value, uint32_t at, bool continued);
 
@@ -83,8 +84,8 @@ uint32_t kvi_set_single_bytes(size_t value_bytes);
 void kvi_set_write_single(uint8_t *to, struct kvi_key value, bool continued);
 
 /* Packed sets, in place, value of item_bytes: inserts before position `at` / removes it; the caller
- * has grown the payload by item_bytes before (shrinks it after): `payload_bytes` is the larger
- * size. */
+ * has grown the payload by item_bytes before (shrinks it after) with kvi_leaf_resize, which keeps
+ * what stood in the payload at its end: `payload_bytes` is the larger size. */
 void kvi_set_insert_packed(uint8_t *payload, uint32_t payload_bytes, uint32_t at,
                            const uint8_t *value, uint32_t item_bytes);
 void kvi_set_remove_packed(uint8_t *payload, uint32_t payload_bytes, uint32_t at,

@@ -9,7 +9,8 @@
  *                 form.
  *   composite     with duplicates a record's place is that of (key, value); as separator that is
  *                     normal(key) escaped, 00 01, normal(value)     a 00 of the key becomes 00 FF
- *                 (integer keys: not escaped, no 00 01, as all have one size)
+ *                 (integer keys: not escaped and without the 00, as all have one size: key, 01,
+ *                 value)
  *   custom        a user's order has no normal form: heads and prefixes are empty, separators are
  *                 whole keys (duplicates: u16 key size, key, value) and the comparator is asked.
  *
@@ -63,7 +64,7 @@ uint16_t kvi_shape_page_flags(const struct kvi_shape *shape, unsigned level);
 bool kvi_shape_searchable(const struct kvi_shape *shape);
 
 /* Order of two keys, or two values: <0, 0, >0. Custom: the comparator must be there. Integers of
- * odd sizes (damage) are compared as numbers of that many bytes, shorter first. */
+ * different sizes (damage) are compared as their normal forms. */
 int kvi_shape_compare_keys(const struct kvi_shape *shape, struct kvi_key a, struct kvi_key b);
 int kvi_shape_compare_values(const struct kvi_shape *shape, struct kvi_key a, struct kvi_key b);
 
@@ -80,36 +81,41 @@ enum kvi_probe_where {
 
 /* A key, or a pair, ready to be looked for: what descends through branches, and what is compared in
  * leaves. Key and value stay the caller's and must live as long. Small ones are put together in
- * `room`; larger ones in memory of their own, so that a probe is to be released. */
+ * `room`, so that a probe must not be copied; larger ones in memory of their own, so that it is to
+ * be released. */
 struct kvi_probe {
     struct kvi_key key;
     struct kvi_key value; /* WHERE_VALUE */
     enum kvi_probe_where where;
-    struct kvi_key separator; /* the argument for kvi_branch_find, or kvi_branch_find_custom */
+    struct kvi_key separator; /* the argument for kvi_branch_find; custom: not used */
     uint8_t *heap;            /* NULL: not needed */
     uint8_t room[KVI_PROBE_ROOM];
 };
 
-/* 0 or ENOMEM. Without duplicates `where` counts for nothing but custom and separators that are
- * equal: FIRST. */
+/* 0 or ENOMEM. Without duplicates `where` and `value` count for nothing. */
 KVI_MUST_CHECK int kvi_probe_init(struct kvi_probe *probe, const struct kvi_shape *shape,
                                   struct kvi_key key, struct kvi_key value,
                                   enum kvi_probe_where where);
 void kvi_probe_release(struct kvi_probe *probe);
 
-/* Order of a probe against a separator of a custom shape (kvi_branch_find_custom uses it), against
- * a whole pair (not at FIRST or LAST equal to any value), <0 probe before. */
+/* Order of a probe against a separator, of any shape: <0 probe before. With FIRST and LAST of a
+ * custom shape a pair of the same key is never equal, but behind or before. */
 int kvi_probe_compare_separator(const struct kvi_shape *shape, const struct kvi_probe *probe,
                                 struct kvi_key separator);
 
 /* ---- Separators ---- */
 
+/* Key, and with duplicates value, of a whole separator of a custom shape; false: damage. */
+bool kvi_separator_split(const struct kvi_shape *shape, struct kvi_key separator,
+                         struct kvi_key *key_out, struct kvi_key *value_out);
+
 /* Room that kvi_separator_make needs for these sizes, at most. */
 size_t kvi_separator_room(const struct kvi_shape *shape, size_t key_bytes, size_t value_bytes);
 
-/* The shortest separator s with left < s <= right for neighbouring records, left.value being the
+/* The shortest separator s with left < s <= right for neighbouring records, left_value being the
  * last value before and right_value the first behind (not looked at without duplicates). `room` has
- * kvi_separator_room bytes for the right record. Returns its size. */
+ * kvi_separator_room bytes for the right record. Returns its size: more than key_bytes_max only for
+ * keys and values that no writer makes (damage). */
 size_t kvi_separator_make(const struct kvi_shape *shape, struct kvi_key left_key,
                           struct kvi_key left_value, struct kvi_key right_key,
                           struct kvi_key right_value, uint8_t *room);

@@ -49,7 +49,9 @@ struct kvi_change {
     struct kvi_tree *tree;
     struct kvi_path *path; /* to the record; touched before pages are changed */
     struct kvi_arena arena;
-    struct kvi_key key; /* of the record; kept for the whole change once `rewritten` */
+    struct kvi_key key;   /* of the record; kept for the whole change once `rewritten` */
+    struct kvi_key value; /* with duplicates: of the pair; likewise */
+    unsigned item;        /* with duplicates: which value of the set at `path` */
     bool append;        /* the insert goes on an ascending run: leave full pages behind */
     bool rewritten;     /* pages were rewritten, so that the path is void */
     uint8_t *landed;    /* then: the leaf that holds the record now, and its slot there */
@@ -67,8 +69,10 @@ KVI_MUST_CHECK int kvi_change_end(struct kvi_change *change, uint32_t flags, int
 
 /* ---- put.c ---- */
 
-/* Puts by key: change->path leads to the record afterwards, unless `rewritten`. KV_EEXIST: the path
- * leads to the record that is there. */
+/* Puts by key, in a tree of any shape: change->path (with duplicates: and item) leads to the record
+ * afterwards, unless `rewritten`: then change->key (and change->value) tell it. KV_EEXIST: the path
+ * leads to the record that is there, with KV_NOOVERWRITE to the key's first value. Only from here
+ * and from kvi_tree_put are the record's key_bytes and item_bytes set. */
 KVI_MUST_CHECK int kvi_put_key(struct kvi_change *change, struct kvi_key key,
                                struct kvi_tree_put *put, uint32_t flags);
 
@@ -78,7 +82,8 @@ KVI_MUST_CHECK int kvi_put_key(struct kvi_change *change, struct kvi_key key,
 KVI_MUST_CHECK int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
                                 uint32_t flags);
 
-/* Replaces the value of the record at change->path. */
+/* Replaces the value of the record at change->path; with duplicates moves the pair that change->item
+ * names to where its new value belongs: KV_EEXIST, nothing changed, if the key has that already. */
 KVI_MUST_CHECK int kvi_put_at(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags);
 
 /* ---- rewrite.c: gather and emit ---- */
@@ -126,8 +131,24 @@ bool kvi_branch_take(const struct kvi_geometry *g, uint8_t *image, struct kvi_pe
 
 /* ---- delete.c ---- */
 
-/* Deletes the record at change->path (touched here). `self` (may be NULL) is the cursor that stands
- * there: it is left before the record that follows. */
+/* Deletes the record at change->path (touched here), whose key is change->key; with duplicates the
+ * value change->item of the set there (change->value is set here). `self` (may be NULL) is the
+ * cursor that stands there: it is left before the record that follows, with a path or parked. */
 KVI_MUST_CHECK int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self);
+
+/* With duplicates: deletes change->key with all its values, wherever the path leads. `self` (may be
+ * NULL) stands at one of them. KV_ENOTFOUND: there is none. */
+KVI_MUST_CHECK int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self);
+
+/* Whether less than a quarter of a page is in use (T3). */
+bool kvi_page_underfull(const struct kvi_geometry *g, const uint8_t *page);
+
+/* Merges the page at `index` > 0 of the path, which is touched so far down, with a neighbour, or
+ * evens the two out; an only child is left as it is. *split_out: the parent had to be split for it,
+ * and the path is void. */
+KVI_MUST_CHECK int kvi_relieve(struct kvi_change *change, unsigned index, bool *split_out);
+
+/* A branch root with one child gives way to it. */
+KVI_MUST_CHECK int kvi_collapse_root(struct kvi_tree *tree);
 
 #endif

@@ -70,7 +70,7 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree)
 
 /* ---- Parking ---- */
 
-void kvi_cursor_settle(struct kvi_cursor *cursor)
+int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
 {
     assert(cursor->path.depth > 0);
     cursor->leaf = kvi_path_leaf(&cursor->path);
@@ -78,6 +78,8 @@ void kvi_cursor_settle(struct kvi_cursor *cursor)
     cursor->state = KVI_CURSOR_AT;
     cursor->before = false;
     cursor->ahead_bytes = 0;
+    cursor->item = item;
+    return 0;
 }
 
 static int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
@@ -91,9 +93,10 @@ static int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell
     return 0;
 }
 
-int kvi_cursor_note(struct kvi_cursor *cursor, struct kvi_key key, enum kvi_cell_kind kind,
-                    bool before)
+int kvi_cursor_note(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_key value,
+                    enum kvi_cell_kind kind, bool before)
 {
+    (void)value;
     if (key.size > cursor->note_room || !cursor->note) {
         uint8_t *grown = realloc(cursor->note, key.size + 32);
 
@@ -122,7 +125,7 @@ static int park(struct kvi_cursor *cursor)
     if (rc)
         return rc;
     return kvi_cursor_note(cursor, (struct kvi_key){cell.key, cell.key_bytes},
-                           kvi_value_kind(&cell), cursor->before);
+                           (struct kvi_key){NULL, 0}, kvi_value_kind(&cell), cursor->before);
 }
 
 int kvi_cursors_park(struct kvi_tree *tree, const struct kvi_cursor *except)
@@ -148,10 +151,11 @@ void kvi_tree_unposition(struct kvi_tree *tree)
         c->state = KVI_CURSOR_NONE;
 }
 
-bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key)
+bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key, const struct kvi_key *value)
 {
     bool any = false;
 
+    (void)value;
     for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
         c->marked = c->state == KVI_CURSOR_PARKED && c->note_bytes == key.size &&
                     (key.size == 0 || memcmp(c->note, key.data, key.size) == 0);
@@ -160,23 +164,34 @@ bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key)
     return any;
 }
 
-int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor)
+int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor, unsigned item)
 {
     for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
         int rc = 0;
 
+        (void)item;
         if (!c->marked)
             continue;
         c->marked = false;
         if (successor)
             rc = kvi_cursor_note(c, (struct kvi_key){successor->key, successor->key_bytes},
-                                 kvi_value_kind(successor), true);
+                                 (struct kvi_key){NULL, 0}, kvi_value_kind(successor), true);
         else
             c->state = KVI_CURSOR_END;
         if (rc)
             return rc;
     }
     return 0;
+}
+
+int kvi_cursor_follow_path(struct kvi_cursor *self, const struct kvi_path *path, unsigned item)
+{
+    int rc;
+
+    kvi_path_copy(&self->path, path);
+    rc = kvi_cursor_settle(self, item);
+    self->before = true;
+    return rc;
 }
 
 /* ---- Positions ---- */
@@ -196,8 +211,7 @@ static int settle_forward(struct kvi_cursor *cursor)
         if (rc)
             return rc;
     }
-    kvi_cursor_settle(cursor);
-    return 0;
+    return kvi_cursor_settle(cursor, 0);
 }
 
 int kvi_cursor_unpark(struct kvi_cursor *cursor)
@@ -234,8 +248,7 @@ static int go_edge(struct kvi_cursor *cursor, enum kvi_path_end end)
         return rc;
     if (cursor->path.depth == 0)
         return KV_ENOTFOUND;
-    kvi_cursor_settle(cursor);
-    return 0;
+    return kvi_cursor_settle(cursor, 0);
 }
 
 static int first_key(const struct kvi_tree *tree, const uint8_t *leaf, struct kvi_leaf_cell *cell)
@@ -301,7 +314,7 @@ static int step_leaf(struct kvi_cursor *cursor, bool forward)
         rc = forward ? check_order(cursor->tree, from, cursor->leaf->page)
                      : check_order(cursor->tree, cursor->leaf->page, from);
     if (!rc)
-        kvi_cursor_settle(cursor);
+        rc = kvi_cursor_settle(cursor, 0);
     else if (rc != KV_ENOTFOUND)
         cursor->state = KVI_CURSOR_NONE;
     if (!rc && forward)
@@ -393,8 +406,7 @@ static int settle_backward(struct kvi_cursor *cursor)
     } else {
         leaf->slot--;
     }
-    kvi_cursor_settle(cursor);
-    return 0;
+    return kvi_cursor_settle(cursor, 0);
 }
 
 static int search(struct kvi_cursor *cursor, int op, struct kvi_key key)
@@ -407,8 +419,7 @@ static int search(struct kvi_cursor *cursor, int op, struct kvi_key key)
     if (rc)
         return rc;
     if (exact) {
-        kvi_cursor_settle(cursor);
-        return 0;
+        return kvi_cursor_settle(cursor, 0);
     }
     if (op == KV_AT_LEAST)
         return settle_forward(cursor);

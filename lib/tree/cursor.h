@@ -35,6 +35,7 @@ struct kvi_cursor {
     uint32_t ahead_bytes;  /* of the leaf ahead, to be asked for at each step; 0: nothing */
     const uint8_t *ahead;  /* the leaf that a forward scan comes to next; only ever prefetched */
     enum kvi_cursor_state state;
+    unsigned item; /* AT, with duplicates: which value of the set */
     bool before;
     bool marked;             /* the record at it is being deleted (within one call) */
     enum kvi_cell_kind kind; /* PARKED: of the record noted */
@@ -46,12 +47,14 @@ struct kvi_cursor {
     struct kvi_cursor **link; /* the pointer that points here; NULL: not listed */
 };
 
-/* The path was set: makes the cursor AT its record. */
-void kvi_cursor_settle(struct kvi_cursor *cursor);
+/* The path was set: makes the cursor AT its record, with duplicates at value `item` of the set
+ * there (KVI_ITEM_LAST: the last). A failure leaves it without a position. */
+#define KVI_ITEM_LAST UINT32_MAX
+KVI_MUST_CHECK int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item);
 
-/* Notes a key and parks the cursor there. ENOMEM: unchanged. */
+/* Notes a record and parks the cursor there; `value` with duplicates only. ENOMEM: unchanged. */
 KVI_MUST_CHECK int kvi_cursor_note(struct kvi_cursor *cursor, struct kvi_key key,
-                                   enum kvi_cell_kind kind, bool before);
+                                   struct kvi_key value, enum kvi_cell_kind kind, bool before);
 
 /* Finds a parked cursor's place again; other states are left alone. */
 KVI_MUST_CHECK int kvi_cursor_unpark(struct kvi_cursor *cursor);
@@ -59,11 +62,17 @@ KVI_MUST_CHECK int kvi_cursor_unpark(struct kvi_cursor *cursor);
 /* Parks all cursors of the tree but one (may be NULL). */
 KVI_MUST_CHECK int kvi_cursors_park(struct kvi_tree *tree, const struct kvi_cursor *except);
 
-/* Before the record `key` is deleted: marks the parked cursors at it (or before it); whether there
- * are any. */
-bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key);
+/* Before the record `key` is deleted (with duplicates the pair; value NULL: all pairs of the key):
+ * marks the parked cursors at it (or before it); whether there are any. */
+bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key, const struct kvi_key *value);
 
-/* After it: the marked cursors stand before `successor`, or at the end (NULL). Unmarks them. */
-KVI_MUST_CHECK int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor);
+/* The marked cursors stand before `successor` (with duplicates its value number `item`), or at the
+ * end (NULL). Unmarks them. */
+KVI_MUST_CHECK int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor,
+                                      unsigned item);
+
+/* The same for one cursor, by a path to the successor that stays good. */
+KVI_MUST_CHECK int kvi_cursor_follow_path(struct kvi_cursor *self, const struct kvi_path *path,
+                                          unsigned item);
 
 #endif

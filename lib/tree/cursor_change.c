@@ -29,11 +29,10 @@ static int at_record(struct kvi_cursor *cursor)
 static int take_position(struct kvi_cursor *cursor, const struct kvi_change *change, uint32_t flags)
 {
     if (change->rewritten)
-        return kvi_cursor_note(cursor, change->key,
+        return kvi_cursor_note(cursor, change->key, (struct kvi_key){NULL, 0},
                                flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE, false);
     kvi_path_copy(&cursor->path, change->path);
-    kvi_cursor_settle(cursor);
-    return 0;
+    return kvi_cursor_settle(cursor, 0);
 }
 
 /* An append to the leaf that the last one went to. The cursor notes the key: it has no path there.
@@ -47,8 +46,8 @@ static int append_known(struct kvi_cursor *cursor, struct kvi_key key, struct kv
         rc = kvi_put_last(cursor->tree, key, put, flags);
     if (rc)
         return rc;
-    return kvi_cursor_note(cursor, key, flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE,
-                           false);
+    return kvi_cursor_note(cursor, key, (struct kvi_key){NULL, 0},
+                           flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE, false);
 }
 
 static int put_by_descent(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_tree_put *put,

@@ -22,7 +22,7 @@
 #define UNDERFULL_PART 4u    /* less than this part of a page in use: merge or even out */
 #define MERGED_FREE_PART 10u /* a merged page keeps this part free */
 
-static bool underfull(const struct kvi_geometry *g, const uint8_t *page)
+bool kvi_page_underfull(const struct kvi_geometry *g, const uint8_t *page)
 {
     uint32_t used = g->page_size - kvi_node_free_bytes(g, page);
 
@@ -70,13 +70,13 @@ static int move_cursors(struct kvi_change *change, struct kvi_cursor *self, bool
     if (rc)
         return rc;
     if (self && path_stays && next.depth > 0) {
-        kvi_path_copy(&self->path, &next);
-        kvi_cursor_settle(self);
-        self->before = true;
+        rc = kvi_cursor_follow_path(self, &next, 0);
+        if (rc)
+            return rc;
     } else if (self) {
         self->marked = true;
     }
-    return kvi_cursors_follow(change->tree, next.depth > 0 ? &cell : NULL);
+    return kvi_cursors_follow(change->tree, next.depth > 0 ? &cell : NULL, 0);
 }
 
 /* ---- Pages ---- */
@@ -137,7 +137,7 @@ static unsigned plan_merge(const struct kvi_geometry *g, enum kvi_page_type type
 }
 
 /* Merges or evens out the page at `index`; *pending is what the parent must take back. */
-static int relieve(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
+static int share_out(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
 {
     unsigned bounds[KVI_PLAN_PAGES_MAX + 1];
     struct kvi_group group;
@@ -156,8 +156,17 @@ static int relieve(struct kvi_change *change, unsigned index, struct kvi_pending
     return pages ? kvi_group_emit(change, &group, bounds, pages, pending) : 0;
 }
 
-/* A branch root with one child gives way to it. */
-static int collapse_root(struct kvi_tree *tree)
+int kvi_relieve(struct kvi_change *change, unsigned index, bool *split_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(change->tree);
+    struct kvi_pending pending;
+    int rc = share_out(change, index, &pending);
+
+    *split_out = !rc && !kvi_branch_take(g, change->path->steps[index - 1].image, &pending);
+    return *split_out ? kvi_split(change, index - 1, &pending) : rc;
+}
+
+int kvi_collapse_root(struct kvi_tree *tree)
 {
     struct kvi_table_record *record = &tree->record;
 
@@ -186,16 +195,14 @@ static int rebalance(struct kvi_change *change)
     const struct kvi_geometry *g = kvi_tree_geometry(change->tree);
     const struct kvi_step *steps = change->path->steps;
 
-    for (unsigned i = change->path->depth - 1; i > 0 && underfull(g, steps[i].page); i--) {
-        struct kvi_pending pending;
-        int rc = relieve(change, i, &pending);
+    for (unsigned i = change->path->depth - 1; i > 0 && kvi_page_underfull(g, steps[i].page); i--) {
+        bool split;
+        int rc = kvi_relieve(change, i, &split);
 
-        if (!rc && !kvi_branch_take(g, steps[i - 1].image, &pending))
-            return kvi_split(change, i - 1, &pending);
-        if (rc)
+        if (rc || split)
             return rc;
     }
-    return collapse_root(change->tree);
+    return kvi_collapse_root(change->tree);
 }
 
 /* The last record is gone. */
@@ -242,7 +249,7 @@ int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self)
 {
     struct kvi_tree *tree = change->tree;
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    bool marked = tree->cursors && kvi_cursors_mark(tree, change->key);
+    bool marked = tree->cursors && kvi_cursors_mark(tree, change->key, NULL);
     const struct kvi_step *leaf;
     bool stays;
     int rc = kvi_path_touch(tree, change->path);
@@ -252,11 +259,27 @@ int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self)
     if (rc)
         return rc;
     leaf = kvi_path_leaf(change->path);
-    stays = change->path->depth > 1 ? !underfull(g, leaf->page) : kvi_header_count(leaf->page) > 0;
+    stays = change->path->depth > 1 ? !kvi_page_underfull(g, leaf->page)
+                                    : kvi_header_count(leaf->page) > 0;
     rc = move_cursors(change, self, marked, stays);
     if (rc || stays)
         return rc;
     return change->path->depth > 1 ? rebalance(change) : remove_root(tree);
+}
+
+int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self)
+{
+    (void)change;
+    (void)self;
+    return KV_EUNSUPPORTED;
+}
+
+int kvi_tree_delete_pair(struct kvi_tree *tree, struct kvi_key key, struct kvi_key value)
+{
+    (void)tree;
+    (void)key;
+    (void)value;
+    return KV_EUNSUPPORTED;
 }
 
 int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key, enum kvi_cell_kind kind)

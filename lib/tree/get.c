@@ -14,11 +14,17 @@
 #include "tree/tree.h"
 #include "tree/value.h"
 
+void kvi_tree_set_record(struct kvi_tree *tree, const struct kvi_table_record *record)
+{
+    tree->record = *record;
+    tree->shape.plain = true;
+}
+
 void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *record,
                         const struct kvi_view *view)
 {
     memset(tree, 0, sizeof(*tree));
-    tree->record = *record;
+    kvi_tree_set_record(tree, record);
     tree->view = view;
     tree->ring = tree;
 }

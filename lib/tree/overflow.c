@@ -38,6 +38,21 @@ int kvi_value_load(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell
     return 0;
 }
 
+int kvi_value_set(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
+                  struct kvi_set *set_out)
+{
+    (void)cell;
+    memset(set_out, 0, sizeof(*set_out));
+    return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell of a kind that is not in use");
+}
+
+int kvi_value_item(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell, unsigned item,
+                   struct kvi_tree_value *value_out)
+{
+    (void)item;
+    return kvi_value_load(tree, cell, value_out);
+}
+
 int kvi_value_run(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
                   struct kvi_overflow_ref *run_out)
 {

@@ -174,6 +174,24 @@ int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode 
     return rc;
 }
 
+int kvi_path_probe(struct kvi_tree *tree, const struct kvi_probe *probe, enum kvi_path_mode mode,
+                   struct kvi_path *path, bool *exact_out)
+{
+    return kvi_path_find(tree, probe->key, mode, path, exact_out);
+}
+
+int kvi_path_first(struct kvi_tree *tree, struct kvi_key key, struct kvi_path *path,
+                   bool *exact_out)
+{
+    int rc = kvi_path_find(tree, key, KVI_PATH_READ, path, exact_out);
+
+    if (rc || path->depth == 0 ||
+        kvi_path_leaf(path)->slot < kvi_header_count(kvi_path_leaf(path)->page))
+        return rc;
+    rc = kvi_path_leaf_after(tree, path);
+    return rc == KV_ENOTFOUND ? 0 : rc;
+}
+
 /* Goes down from the step at `index` on, always along one side. */
 static int descend_edge(struct kvi_tree *tree, struct kvi_path *path, unsigned index,
                         enum kvi_path_end end, enum kvi_path_mode mode)
@@ -220,15 +238,21 @@ int kvi_path_leaf_after(struct kvi_tree *tree, struct kvi_path *path)
     return KV_ENOTFOUND;
 }
 
-int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path)
+int kvi_path_touch_steps(struct kvi_tree *tree, struct kvi_path *path, unsigned count)
 {
-    for (unsigned i = 0; i < path->depth; i++) {
+    assert(count <= path->depth);
+    for (unsigned i = 0; i < count; i++) {
         int rc = enter(tree, path, i, KVI_PATH_TOUCH);
 
         if (rc)
             return rc;
     }
     return 0;
+}
+
+int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path)
+{
+    return kvi_path_touch_steps(tree, path, path->depth);
 }
 
 void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from)

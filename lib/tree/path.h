@@ -61,6 +61,12 @@ static inline enum kvi_page_type kvi_tree_type(unsigned level)
     return level == 0 ? KVI_PAGE_LEAF : KVI_PAGE_BRANCH;
 }
 
+/* KV_HEADER_FLAGS of the tree's pages. */
+static inline unsigned kvi_tree_flags(const struct kvi_tree *tree, unsigned level)
+{
+    return level == 0 ? tree->leaf_flags : tree->branch_flags;
+}
+
 static inline unsigned kvi_path_level(const struct kvi_path *path, unsigned index)
 {
     return path->depth - 1 - index;
@@ -101,10 +107,27 @@ KVI_MUST_CHECK int kvi_tree_child(const struct kvi_tree *tree, const uint8_t *br
 KVI_MUST_CHECK int kvi_tree_touch_child(struct kvi_tree *tree, uint8_t *branch, unsigned slot,
                                         unsigned level, uint8_t **image_out);
 
-/* To the first record whose key is >= key; the leaf's slot may equal its count. An empty tree:
- * depth 0. */
+/* To the place of a key in a tree of any shape: the first record of the leaf found whose key is >=
+ * key; the leaf's slot may equal its count. An empty tree: depth 0. With duplicates the key's first
+ * value may stand in the next leaf, see kvi_path_first. KV_ECOMPARATOR. */
 KVI_MUST_CHECK int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode mode,
                                  struct kvi_path *path, bool *exact_out);
+
+/* The same for a probe made with the tree's shape: the slot is that of kvi_leaf_probe, *exact_out
+ * tells whether that cell has the probe's key. Separators may fall among the values of a key, so
+ * that they reach over several leaves:
+ *
+ *   VALUE  if the pair exists it is in this cell; if not, it belongs into this cell, or, not exact,
+ *          before it in this leaf;
+ *   FIRST  not exact and at the leaf's end: the key's first value may begin the next leaf;
+ *   LAST   not exact and at the leaf's start: the key's last value may end the leaf before. */
+KVI_MUST_CHECK int kvi_path_probe(struct kvi_tree *tree, const struct kvi_probe *probe,
+                                  enum kvi_path_mode mode, struct kvi_path *path, bool *exact_out);
+
+/* For reading: to the first record whose key is >= key, with duplicates its first value, on to the
+ * next leaf if need be. The slot equals the leaf's count behind the last record only. */
+KVI_MUST_CHECK int kvi_path_first(struct kvi_tree *tree, struct kvi_key key, struct kvi_path *path,
+                                  bool *exact_out);
 
 /* To the first or last record. An empty tree: depth 0. */
 KVI_MUST_CHECK int kvi_path_edge(struct kvi_tree *tree, enum kvi_path_end end,
@@ -117,6 +140,10 @@ KVI_MUST_CHECK int kvi_path_leaf_after(struct kvi_tree *tree, struct kvi_path *p
 
 /* Makes all pages of a path that was read changeable; slots stay. */
 KVI_MUST_CHECK int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path);
+
+/* The same for the first `count` steps only. */
+KVI_MUST_CHECK int kvi_path_touch_steps(struct kvi_tree *tree, struct kvi_path *path,
+                                        unsigned count);
 
 /* Copies what is in use. */
 void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from);

@@ -407,6 +407,16 @@ static KVI_NOINLINE int put_by_descent(struct kvi_tree *tree, struct kvi_key key
     return kvi_change_end(&change, flags, rc);
 }
 
+int kvi_tree_put_many(struct kvi_tree *tree, struct kvi_key key, const struct kvi_tree_put *put,
+                      uint32_t flags)
+{
+    (void)tree;
+    (void)key;
+    (void)put;
+    (void)flags;
+    return KV_EUNSUPPORTED;
+}
+
 int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
                  uint32_t flags)
 {

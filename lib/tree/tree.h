@@ -46,6 +46,8 @@ struct kvi_bulk;
 struct kvi_tree {
     struct kvi_table_record record;
     struct kvi_shape shape;      /* from the record; comparators are set by who opens the table */
+    uint16_t leaf_flags;         /* kvi_shape_page_flags */
+    uint16_t branch_flags;
     const struct kvi_view *view; /* read txn: its view; write txn: kvi_pager_view(pager) */
     struct kvi_pager *pager;     /* NULL in read txns */
     struct kvi_cursor *cursors;  /* head of the list of cursors open on this tree (write txns) */
@@ -65,6 +67,10 @@ void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *re
                         const struct kvi_view *view);
 void kvi_tree_init_write(struct kvi_tree *tree, const struct kvi_table_record *record,
                          struct kvi_pager *pager);
+
+/* Gives a tree another record (a nested txn's, after its commit; options of an empty table). The
+ * shape follows; comparators stay as they are. */
+void kvi_tree_set_record(struct kvi_tree *tree, const struct kvi_table_record *record);
 
 /* Makes `tree` one of the trees of the txn that `other` belongs to, and takes it out again. A
  * change that spills parks the cursors of all of them: trees of one pager that have cursors must be

@@ -15,6 +15,7 @@
 
 #include "base/attr.h"
 #include "format/node.h"
+#include "format/set.h"
 #include "tree/tree.h"
 
 /* What a cell is going to hold. */
@@ -26,9 +27,15 @@ struct kvi_new_value {
     uint8_t run_bytes[KVI_OVERFLOW_REF_BYTES]; /* then the payload */
 };
 
-/* The value of a cell of this tree. A cell of kind OVERFLOW: its run is read. */
+/* The value of a cell of this tree, of a set the first. A cell of kind OVERFLOW: its run is read. */
 KVI_MUST_CHECK int kvi_value_load(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
                                   struct kvi_tree_value *value_out);
+
+/* The set in a cell of a table with duplicates, and its value number `item` as a record's value. */
+KVI_MUST_CHECK int kvi_value_set(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
+                                 struct kvi_set *set_out);
+KVI_MUST_CHECK int kvi_value_item(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
+                                  unsigned item, struct kvi_tree_value *value_out);
 
 /* Decides where the value of `put` goes and makes its run if it needs one; with KV_RESERVE sets
  * put->space to the run's bytes. new_out must not be moved afterwards. */
