@@ -16,8 +16,13 @@
 
 void kvi_tree_set_record(struct kvi_tree *tree, const struct kvi_table_record *record)
 {
+    struct kvi_comparator key_custom = tree->shape.key_custom;
+    struct kvi_comparator value_custom = tree->shape.value_custom;
+
     tree->record = *record;
-    tree->shape.plain = true;
+    kvi_shape_init(&tree->shape, record);
+    tree->shape.key_custom = key_custom;
+    tree->shape.value_custom = value_custom;
 }
 
 void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *record,

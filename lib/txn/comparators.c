@@ -97,8 +97,8 @@ int kvi_comparators_add(struct kvi_comparators *comparators, const char *name,
             named->context = context;
             atomic_store_explicit(&named->compare, compare, memory_order_release);
         } else if (present != compare || named->context != context) {
-            rc = kvi_error(KV_EEXIST, "comparator \"%s\" is registered with another function",
-                           name);
+            rc =
+                kvi_error(KV_EEXIST, "comparator \"%s\" is registered with another function", name);
         }
     }
     pthread_mutex_unlock(&comparators->mutex);

@@ -22,8 +22,7 @@
 
 #define SLOTS_FIRST 8u
 #define PUT_FLAGS_PLAIN (KV_NOOVERWRITE | KV_APPEND | KV_RESERVE | KV_NOSPLIT)
-#define PUT_FLAGS_DUPLICATES                                                                       \
-    (KV_NOOVERWRITE | KV_APPEND | KV_NOSPLIT | KV_NOPAIR | KV_APPEND_VALUE)
+#define PUT_FLAGS_DUPLICATES (KV_NOOVERWRITE | KV_APPEND | KV_NOSPLIT | KV_NOPAIR | KV_APPEND_VALUE)
 
 /* ---- Slots and buckets ---- */
 

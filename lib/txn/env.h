@@ -39,15 +39,15 @@ struct kv_env {
     uint8_t file_id[16];
     struct kvi_map map;
     struct kvi_lockfile *lockfile;
-    struct kvi_shared *shared;     /* kvi_lockfile_shared(lockfile) */
-    struct kvi_space_hints *hints; /* writer */
-    struct kvi_pool *pool;         /* writer */
-    struct kvi_registry *registry; /* own lock */
+    struct kvi_shared *shared;           /* kvi_lockfile_shared(lockfile) */
+    struct kvi_space_hints *hints;       /* writer */
+    struct kvi_pool *pool;               /* writer */
+    struct kvi_registry *registry;       /* own lock */
     struct kvi_comparators *comparators; /* own lock */
-    _Atomic(uint64_t) file_bytes;  /* size of the data file as last seen; writer changes the file */
-    _Atomic(uint64_t) users;       /* txns, and calls under way, that may touch the mapping */
-    _Atomic(bool) remapping;       /* the mapping is being replaced: nobody may become a user */
-    pthread_mutex_t remap_mutex;   /* held while remapping is set */
+    _Atomic(uint64_t) file_bytes; /* size of the data file as last seen; writer changes the file */
+    _Atomic(uint64_t) users;      /* txns, and calls under way, that may touch the mapping */
+    _Atomic(bool) remapping;      /* the mapping is being replaced: nobody may become a user */
+    pthread_mutex_t remap_mutex;  /* held while remapping is set */
 };
 
 /* A snapshot taken from its word: page found in the map, verified, decoded. */

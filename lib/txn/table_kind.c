@@ -171,8 +171,8 @@ static int compare_flags(const char *name, const struct kvi_table_record *record
 static int compare_names(const char *name, const struct kvi_table_record *record,
                          const struct kvi_table_record *kind)
 {
-    static void (*const name_of[])(const struct kvi_table_record *, char *) = {
-        kvi_table_kind_key_name, kvi_table_kind_value_name};
+    static void (*const name_of[])(const struct kvi_table_record *,
+                                   char *) = {kvi_table_kind_key_name, kvi_table_kind_value_name};
     static const char *const what[] = {"keys", "values"};
     char present[KVI_COMPARATOR_BYTES_MAX + 1];
     char wanted[KVI_COMPARATOR_BYTES_MAX + 1];
@@ -200,9 +200,8 @@ int kvi_table_kind_compare(const char *name, const struct kvi_table_record *reco
     if (record->value_order != kind->value_order)
         return differ_order(name, "values", record->value_order, kind->value_order);
     if (record->align_log2 != kind->align_log2)
-        return kvi_error(KV_EINCOMPATIBLE,
-                         "table \"%s\" has values aligned to %u bytes, not to %u", name,
-                         1u << record->align_log2, 1u << kind->align_log2);
+        return kvi_error(KV_EINCOMPATIBLE, "table \"%s\" has values aligned to %u bytes, not to %u",
+                         name, 1u << record->align_log2, 1u << kind->align_log2);
     if (kind->item_bytes && record->item_bytes != kind->item_bytes)
         return kvi_error(KV_EINCOMPATIBLE, "table \"%s\" has values of %u bytes, not of %u%s", name,
                          record->item_bytes, kind->item_bytes,

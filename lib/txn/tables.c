@@ -32,8 +32,8 @@ static int name_check(const struct kv_txn *txn, const char *name,
 
     if (bytes > g->key_bytes_max)
         return kvi_error(KV_EKEYSIZE, "a table name of %zu bytes", bytes);
-    cell_bytes = kvi_leaf_cell_bytes(kvi_shape_page_flags(shape, 0), bytes,
-                                     kvi_table_record_bytes(record));
+    cell_bytes =
+        kvi_leaf_cell_bytes(kvi_shape_page_flags(shape, 0), bytes, kvi_table_record_bytes(record));
     if (cell_bytes > g->cell_bytes_max)
         return kvi_error(KV_EKEYSIZE, "a table name of %zu bytes, %u too many", bytes,
                          cell_bytes - g->cell_bytes_max);
@@ -243,8 +243,8 @@ int kvi_table_drop(struct kv_txn *txn, kv_table handle)
     if (!rc)
         rc = kvi_txn_changed(txn, kvi_tree_empty(&entry->tree));
     if (!rc)
-        rc = kvi_txn_changed(txn,
-                             kvi_tree_delete(&txn->main.tree, kvi_entry_key(entry->name), KVI_CELL_TABLE));
+        rc = kvi_txn_changed(txn, kvi_tree_delete(&txn->main.tree, kvi_entry_key(entry->name),
+                                                  KVI_CELL_TABLE));
     if (rc)
         return rc;
     entry->dropped = true;
@@ -354,7 +354,8 @@ void kvi_tables_published(struct kv_txn *txn)
 
     for (uint32_t i = 0; slots && i < slots->size; i++) {
         const struct kvi_txn_slot *slot = &slots->slots[i];
-        const struct kvi_txn_table *entry = atomic_load_explicit(&slot->entry, memory_order_relaxed);
+        const struct kvi_txn_table *entry =
+            atomic_load_explicit(&slot->entry, memory_order_relaxed);
         kv_table handle = atomic_load_explicit(&slot->handle, memory_order_relaxed);
         char *name;
 
@@ -366,4 +367,3 @@ void kvi_tables_published(struct kv_txn *txn)
         free(name);
     }
 }
-

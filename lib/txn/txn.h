@@ -20,7 +20,6 @@
 #ifndef KVI_TXN_TXN_H
 #define KVI_TXN_TXN_H
 
-#include <stdatomic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -90,11 +89,11 @@ struct kv_txn {
     struct kvi_view view;         /* readers: what the snapshot allows */
     struct kvi_snapshot snapshot; /* read, or built upon; writers change .snap */
     struct kvi_txn_table main;
-    struct kvi_txn_shared *shared; /* NULL: one thread at a time */
+    struct kvi_txn_shared *shared;         /* NULL: one thread at a time */
     _Atomic(struct kvi_txn_slots *) slots; /* NULL: no table but the main one was used */
     struct kvi_txn_table **buckets;        /* hash of the entries by name */
     uint32_t buckets_size;                 /* a power of two, or 0 */
-    _Atomic(uint32_t) closings; /* the registry's, when the slots were last compared with it */
+    _Atomic(uint32_t) closings;    /* the registry's, when the slots were last compared with it */
     struct kvi_txn_table *entries; /* list of all entries */
     struct kv_cursor *cursors;     /* list of API cursors */
     struct kvi_reader_slot *slot;  /* readers */
