@@ -133,7 +133,7 @@ struct kv_range {
 enum kv_durability {
     KV_DURABLE = 1, /* flushed before commit returns and before others see it (default) */
     KV_LAZY = 2,    /* visible at once; flushed by kv_env_sync, lazy_sync_*, the last close */
-    KV_NONE = 3     /* as KV_LAZY, without lazy_sync_*; kv_env_sync and the last close flush */
+    KV_NONE = 3     /* as KV_LAZY, but no flush, no write-back before kv_env_sync, last close */
 };
 
 /* kv_options.flags */

@@ -276,12 +276,32 @@ static void delete_random(struct ops *ops)
     }
 }
 
+/* Appends by one of the ways to do it. */
+static int append_by(struct ops *ops, struct kvi_cursor *cursor, uint32_t number,
+                     struct kvi_tree_put *put)
+{
+    uint32_t flags = KV_APPEND | (rng_chance(&ops->rng, 20) ? KV_RESERVE : 0);
+    const uint8_t *bytes = put->data;
+    int rc;
+
+    if (flags & KV_RESERVE)
+        put->data = NULL;
+    if (rng_chance(&ops->rng, 20))
+        rc = kvi_cursor_put(cursor, ops->model.keys[number], put, flags);
+    else
+        rc = kvi_tree_put(tree_db_tree(&ops->db), ops->model.keys[number], put, flags);
+    if (rc == 0 && flags & KV_RESERVE && put->size_bytes)
+        memcpy(put->space, bytes, put->size_bytes);
+    return rc;
+}
+
 /* Takes some records off the end and appends others in a row. */
 static void append_run(struct ops *ops)
 {
     struct kvi_tree *tree = tree_db_tree(&ops->db);
     uint64_t take = rng_below(&ops->rng, 40);
     uint32_t number = model_below(&ops->model, ops->model.count);
+    struct kvi_cursor *cursor;
 
     for (; take > 0 && number != MODEL_NONE; take--) {
         ck_ok(kvi_tree_delete(tree, ops->model.keys[number], KVI_CELL_VALUE));
@@ -289,17 +309,19 @@ static void append_run(struct ops *ops)
         number = model_below(&ops->model, ops->model.count);
     }
     number = number == MODEL_NONE ? 0 : number + 1;
+    ck_ok(kvi_cursor_open(tree, &cursor));
     for (; number < ops->model.count; number += 1 + (uint32_t)rng_below(&ops->rng, 3)) {
         struct model_value value = new_value(ops);
         struct kvi_tree_put put = {ops->bytes, value.size_bytes, NULL};
 
-        ck_ok(kvi_tree_put(tree, ops->model.keys[number], &put, KV_APPEND));
+        ck_ok(append_by(ops, cursor, number, &put));
         model_put(ops, number, value);
-        ck_rc(kvi_tree_put(tree, ops->model.keys[number], &put, KV_APPEND), KV_EORDER);
+        ck_rc(append_by(ops, cursor, number, &put), KV_EORDER);
         if (rng_chance(&ops->rng, 3)) {
-            return;
+            break;
         }
     }
+    kvi_cursor_close(cursor);
 }
 
 static void get_random(struct ops *ops)

@@ -45,7 +45,7 @@ struct kvi_os {
     int (*write_stream)(int fd, const void *data, size_t size_bytes); /* pipes, sockets too */
     int (*flush)(int fd);                                             /* fdatasync */
     int (*flush_full)(int fd); /* fsync: directories, new files */
-    /* starts it, waits for nothing */
+    /* starts it, waits for nothing; size_bytes 0: to the file's end */
     int (*write_back)(int fd, uint64_t offset, uint64_t size_bytes);
     int (*truncate)(int fd, uint64_t size_bytes);
     int (*allocate)(int fd, uint64_t offset, uint64_t size_bytes); /* posix_fallocate */

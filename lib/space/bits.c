@@ -40,6 +40,10 @@ bool kvi_bits_any_set(const uint8_t *bits, uint32_t from, uint32_t count)
 
         if (kvi_bits_word(bits, part.word) & part.mask)
             return true;
+        for (; count >= 64; from += 64, count -= 64) { /* long ranges are whole words */
+            if (kvi_bits_word(bits, from / 64))
+                return true;
+        }
     }
     return false;
 }
@@ -80,8 +84,11 @@ uint32_t kvi_bits_count(const uint8_t *bits, uint32_t count)
     for (uint32_t w = 0; w < count / 64; w++) {
         uint64_t word = kvi_bits_word(bits, w);
 
-        /* Most words of a region in use are full. */
-        total += word == UINT64_MAX ? 64 : count_bytes(word) * 0x0101010101010101u >> 56;
+        /* Most words of a region in use are full, most of the last region empty. */
+        if (word == UINT64_MAX)
+            total += 64;
+        else if (word)
+            total += count_bytes(word) * 0x0101010101010101u >> 56;
     }
     return (uint32_t)total;
 }

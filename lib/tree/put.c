@@ -365,8 +365,8 @@ static inline bool last_leaf_stands(const struct kvi_tree *tree)
            page == tree->last_leaf;
 }
 
-int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
-                 uint32_t flags)
+static KVI_ALWAYS_INLINE int put_last(struct kvi_tree *tree, struct kvi_key key,
+                                      struct kvi_tree_put *put, uint32_t flags)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
     enum kvi_cell_kind kind = flags & KVI_PUT_TABLE ? KVI_CELL_TABLE : KVI_CELL_VALUE;
@@ -393,6 +393,12 @@ int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put 
     tree->record.entries++;
     tree->changed = true;
     return 0;
+}
+
+int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,
+                 uint32_t flags)
+{
+    return put_last(tree, key, put, flags);
 }
 
 static KVI_NOINLINE int put_by_descent(struct kvi_tree *tree, struct kvi_key key,
@@ -424,7 +430,7 @@ int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put 
         int rc = tree->cursors ? kvi_cursors_park(tree, NULL) : 0;
 
         if (!rc)
-            rc = kvi_put_last(tree, key, put, flags);
+            rc = put_last(tree, key, put, flags);
         if (KVI_LIKELY(rc != KV_EPAGEFULL))
             return rc;
     }

@@ -17,6 +17,16 @@
 
 #define LAZY_SHARE 8u /* of the pages in use that may wait for a flush while the file grows */
 
+/* How much write-back is started at a time: a part of what makes a durable point due. */
+#ifdef KVI_SMALL_LIMITS
+#define WRITE_BACK_BYTES_MIN ((uint64_t)64 << 10)
+#define WRITE_BACK_BYTES_MAX ((uint64_t)64 << 10)
+#else
+#define WRITE_BACK_BYTES_MIN ((uint64_t)4 << 20)
+#define WRITE_BACK_BYTES_MAX ((uint64_t)64 << 20)
+#endif
+#define WRITE_BACK_SHARE 8u
+
 /* Whether anything at all was changed. */
 static bool commit_empty(const struct kv_txn *txn)
 {
@@ -88,6 +98,32 @@ static bool lazy_due(const struct kv_txn *txn)
     return ms_limit && since && kvi_os->monotonic_ns() - since >= ms_limit * 1000000;
 }
 
+/* Early write-back: a lazy commit after which this much more waits for a flush than when it was last
+ * started; less than that is not worth a call, and more makes the next durable point wait. */
+static uint64_t write_back_bytes(const struct kv_env *env)
+{
+    uint64_t bytes = env->options.lazy_sync_bytes / WRITE_BACK_SHARE;
+
+    if (bytes == 0 || bytes > WRITE_BACK_BYTES_MAX)
+        return WRITE_BACK_BYTES_MAX;
+    return bytes < WRITE_BACK_BYTES_MIN ? WRITE_BACK_BYTES_MIN : bytes;
+}
+
+/* KV_NONE starts no I/O by itself. */
+static int write_back_early(struct kv_txn *txn)
+{
+    struct kv_env *env = txn->env;
+    uint64_t pages = atomic_load(&env->shared->unflushed_pages);
+
+    if (pages < env->write_back_pages) /* a durable point came between */
+        env->write_back_pages = 0;
+    if (txn->durability != KV_LAZY ||
+        (pages - env->write_back_pages) << env->geometry.page_shift < write_back_bytes(env))
+        return 0;
+    env->write_back_pages = pages;
+    return kvi_durable_write_back(env);
+}
+
 /* Names the new snapshot in the shared state: from here on the next writer builds on it. */
 static void commit_name(struct kv_txn *txn, uint64_t word)
 {
@@ -124,6 +160,8 @@ int kvi_txn_commit_write(struct kv_txn *txn)
     kvi_tables_published(txn);
     if (txn->durability == KV_DURABLE || lazy_due(txn))
         rc = kvi_durable_point(env, word);
+    else
+        rc = write_back_early(txn);
     if (!rc)
         rc = kvi_env_cut(env, false);
     return rc;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Durable points (docs/DURABILITY.md section 5) and the last close (section 9).
+ * Durable points (docs/DURABILITY.md section 5), the write-back that is started before them, and
+ * the last close (section 9).
  *
  * Under the flush lock. Commits hold the writer lock as well and so stand still; kv_env_sync does
  * not, and a writer may commit while its point is being made: then the announcement keeps the
@@ -201,6 +202,49 @@ int kvi_durable_point(struct kv_env *env, uint64_t word)
     kvi_lockfile_unlock_flush(env->lockfile);
     return rc;
 }
+
+/* ---- Early write-back ---- */
+
+/* Whether the system refused the call as such, so that nothing was started and nothing reported. */
+static bool call_refused(int rc)
+{
+    return rc == ENOSYS || rc == EPERM || rc == EINVAL || rc == EOPNOTSUPP || rc == ESPIPE;
+}
+
+/* Inside an announcement, as a flush (D6): what the kernel tells us here it may tell nobody again.
+ * The meta slots are clean, as nobody else is about to write one. */
+static int start_write_back(struct kv_env *env)
+{
+    struct point p = {.env = env, .writer_held = true};
+    bool done;
+    int rc = begin_point(&p, &done);
+
+    if (rc || done)
+        return 0; /* the next durable point says so */
+    rc = kvi_os->write_back(env->fd, 0, 0);
+    if (rc && !call_refused(rc)) {
+        (void)kvi_error(rc, "%s: writing back: %s", env->path, kvi_strerror(rc));
+        return kvi_poison_set(env);
+    }
+    kvi_announcement_clear(env);
+    return 0;
+}
+
+/* Where another is flushing, or died while it was, there is nothing to hurry. */
+int kvi_durable_write_back(struct kv_env *env)
+{
+    struct kvi_shared *shared = env->shared;
+    int rc = 0;
+
+    if ((env->flags & KV_MEMORY) || kvi_lockfile_lock_flush(env->lockfile, 0))
+        return 0;
+    if (atomic_load(&shared->poison) == 0 && atomic_load(&shared->announcement) == 0)
+        rc = start_write_back(env);
+    kvi_lockfile_unlock_flush(env->lockfile);
+    return rc;
+}
+
+/* ---- On request ---- */
 
 /* With the writer lock: what a dead flusher or a reader that could not recover left to do, then the
  * point. */

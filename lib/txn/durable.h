@@ -60,7 +60,12 @@ void kvi_live_release(struct kvi_live *live);
  * On a failed flush poisons and returns KV_EUNKNOWN. 0: durable. */
 KVI_MUST_CHECK int kvi_durable_point(struct kv_env *env, uint64_t word);
 
-/* For kv_env_sync: the same for the newest committed snapshot, without the writer lock (which it
+/* Starts the write-back of all that waits for a flush, so that the next durable point waits for
+ * little; means nothing for durability. Writer lock held. KV_EUNKNOWN, poisoned: the kernel
+ * reported a failed write, once. */
+KVI_MUST_CHECK int kvi_durable_write_back(struct kv_env *env);
+
+/* For kv_env_sync: a durable point for the newest committed snapshot, without the writer lock (which it
  * takes only where a dead flusher left an announcement: KV_ETIMEOUT if it is not free for long). */
 KVI_MUST_CHECK int kvi_durable_sync(struct kv_env *env);
 
