@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/attr.h"
 #include "pager/images.h"
@@ -45,6 +46,7 @@ struct kvi_pager {
     uint64_t budget_pages;  /* that images should not exceed */
     uint64_t spill_above;   /* dirty pages from which on a spill pays; >= budget_pages */
     uint64_t pages_written; /* or tried to be, by spill, put_run, write */
+    uint64_t *write_ns;     /* gets the time spent in writes; NULL: no clock is asked */
     uint32_t clock;         /* images made so far, wrapping: the age of images */
     int broken;             /* a change stopped half-way: the result that every later one gets */
 };
@@ -119,6 +121,10 @@ static inline void kvi_refs_set_tag(uint8_t *page, const struct kvi_unsealed *un
 }
 
 /* ---- write.c ---- */
+
+/* One write call, its time counted if that was asked for. */
+KVI_MUST_CHECK int kvi_pager_writev(const struct kvi_pager *pager, const struct iovec *parts,
+                                    int count, uint64_t pgno);
 
 struct kvi_write_item {
     uint64_t pgno;

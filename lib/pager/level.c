@@ -37,6 +37,7 @@ int kvi_pager_open(const struct kvi_view *view, struct kvi_space *space, struct 
         if (pager->view.page_end < parent->view.page_end)
             pager->view.page_end = parent->view.page_end;
         pager->clock = parent->clock;
+        pager->write_ns = parent->write_ns;
         parent->child = pager;
     }
     *pager_out = pager;

@@ -127,6 +127,10 @@ KVI_MUST_CHECK int kvi_pager_seal(struct kvi_pager *pager, struct kvi_ref *root,
 KVI_MUST_CHECK int kvi_pager_write(struct kvi_pager *pager, const struct kvi_space_page *extra,
                                    size_t extra_count);
 
+/* From now on adds the time that goes by in handing pages to the kernel to *write_ns, also in pagers
+ * of nested txns that are opened later. */
+void kvi_pager_measure(struct kvi_pager *pager, uint64_t *write_ns);
+
 /* Pages in images now, and pages that spill, put_run and write have handed to the kernel so far,
  * whatever came of it, by nested txns that ended too: while it is 0, nothing in the file bears this
  * txn's id. */

@@ -59,7 +59,7 @@ static int write_run(const struct kvi_pager *pager, uint64_t pgno, uint8_t *head
         parts[count++] = (struct iovec){(void *)(uintptr_t)zeros, size};
         left -= size;
     }
-    return kvi_os->writev_at(pager->view.map->fd, parts, count, pgno << g->page_shift);
+    return kvi_pager_writev(pager, parts, count, pgno);
 }
 
 static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_bytes,

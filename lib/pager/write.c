@@ -88,6 +88,23 @@ static uint64_t stretch_bytes(const struct kvi_pager *pager)
                                                                       : STRETCH_BYTES;
 }
 
+void kvi_pager_measure(struct kvi_pager *pager, uint64_t *write_ns)
+{
+    pager->write_ns = write_ns;
+}
+
+int kvi_pager_writev(const struct kvi_pager *pager, const struct iovec *parts, int count,
+                     uint64_t pgno)
+{
+    uint64_t offset = pgno << kvi_pager_geometry(pager)->page_shift;
+    uint64_t since = pager->write_ns ? kvi_os->monotonic_ns() : 0;
+    int rc = kvi_os->writev_at(pager->view.map->fd, parts, count, offset);
+
+    if (pager->write_ns)
+        *pager->write_ns += kvi_os->monotonic_ns() - since;
+    return rc;
+}
+
 /* Writes the neighbours that begin with items[0], as many as go into one call; *taken_out: how many
  * that were. A run goes as a whole. */
 static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_item *items,
@@ -107,7 +124,7 @@ static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_i
     } while (n < count && items[n].pgno == end &&
              (end - items[0].pgno + items[n].pages) << g->page_shift <= bytes_max);
     *taken_out = n;
-    return kvi_os->writev_at(pager->view.map->fd, parts, (int)n, items[0].pgno << g->page_shift);
+    return kvi_pager_writev(pager, parts, (int)n, items[0].pgno);
 }
 
 int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items, size_t count)

@@ -42,6 +42,7 @@ static int commit_write(struct kv_txn *txn, uint8_t *snap_page, uint64_t *word_o
     struct kvi_space_page own = {0, snap_page};
     const struct kvi_space_page *map_pages;
     struct kvi_space_page *extra;
+    uint64_t since = kvi_txn_now(txn);
     size_t count;
     int rc;
 
@@ -50,7 +51,9 @@ static int commit_write(struct kv_txn *txn, uint8_t *snap_page, uint64_t *word_o
         return rc;
     snap->main = txn->main.tree.record;
     snap->txnid = txn->id;
+    kvi_txn_lap(txn, &since, &txn->spent.copy_ns);
     rc = kvi_space_commit(txn->space, snap, snap_page);
+    kvi_txn_lap(txn, &since, &txn->spent.space_ns);
     if (rc)
         return rc;
     kvi_snap_encode(g, snap, snap_page);
@@ -140,11 +143,13 @@ static void commit_name(struct kv_txn *txn, uint64_t word)
 int kvi_txn_commit_write(struct kv_txn *txn)
 {
     struct kv_env *env = txn->env;
+    uint64_t since = kvi_txn_now(txn);
     uint8_t *snap_page = NULL;
     uint64_t word = 0;
     int rc;
 
     rc = kvi_tables_store(txn);
+    kvi_txn_lap(txn, &since, &txn->spent.copy_ns);
     if (rc || commit_empty(txn))
         return rc;
     snap_page = calloc(1, env->geometry.page_size);
@@ -158,10 +163,12 @@ int kvi_txn_commit_write(struct kv_txn *txn)
         txn->durability = KV_DURABLE;
     commit_name(txn, word);
     kvi_tables_published(txn);
+    since = kvi_txn_now(txn);
     if (txn->durability == KV_DURABLE || lazy_due(txn))
         rc = kvi_durable_point(env, word);
     else
         rc = write_back_early(txn);
+    kvi_txn_lap(txn, &since, &txn->spent.flush_ns);
     if (!rc)
         rc = kvi_env_cut(env, false);
     return rc;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "os/os.h"
 
 int kvi_txn_why_not(const struct kv_txn *txn, bool change)
 {
@@ -74,6 +75,20 @@ void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker)
     memcpy(present, marker, KVI_SNAP_MARKER_BYTES);
 }
 
+uint64_t kvi_txn_now(const struct kv_txn *txn)
+{
+    return txn->latency ? kvi_os->monotonic_ns() : 0;
+}
+
+void kvi_txn_lap(struct kv_txn *txn, uint64_t *since, uint64_t *spent)
+{
+    uint64_t now = kvi_txn_now(txn);
+
+    if (now > *since)
+        *spent += now - *since;
+    *since = now;
+}
+
 void kvi_txn_free(struct kv_txn *txn)
 {
     while (txn->cursors) {
@@ -84,10 +99,27 @@ void kvi_txn_free(struct kv_txn *txn)
         free(cursor);
     }
     kvi_tables_free(txn);
+    if (txn->shared)
+        pthread_mutex_destroy(&txn->shared->mutex);
+    free(txn->shared);
     free(txn->scratch[0]);
     free(txn->scratch[1]);
     kvi_env_leave(txn->env);
     free(txn);
+}
+
+/* The snapshot of a live read txn of this env can be pinned once more. */
+static int clone_check(const struct kv_env *env, uint32_t flags, const struct kv_txn *clone)
+{
+    int rc = kvi_txn_usable(clone, false);
+
+    if (!rc && (flags & KV_WRITE))
+        rc = kvi_error(KV_EINVAL, "a clone is a read txn");
+    if (!rc && clone->write)
+        rc = kvi_error(KV_EINVAL, "a write txn cannot be cloned");
+    if (!rc && clone->env != env)
+        rc = kvi_error(KV_EINVAL, "the txn to be cloned belongs to another env");
+    return rc;
 }
 
 static int begin_check(struct kv_env *env, uint32_t flags, const struct kv_txn_options *options)
@@ -96,16 +128,20 @@ static int begin_check(struct kv_env *env, uint32_t flags, const struct kv_txn_o
 
     if (kvi_lockfile_forked(env->lockfile))
         return kvi_error(KV_EFORKED, "%s: the env belongs to the parent process", env->path);
-    if (flags & ~(KV_WRITE | KV_TRY))
+    if (flags & ~(KV_WRITE | KV_TRY | KV_SHARED))
         return kvi_error(KV_EINVAL, "unknown flags in begin of a txn: %#x", flags);
     if (!(flags & KV_WRITE) && ((flags & KV_TRY) || parent))
         return kvi_error(KV_EINVAL, "KV_TRY and a parent go with KV_WRITE only");
+    if ((flags & KV_WRITE) && (flags & KV_SHARED))
+        return kvi_error(KV_EINVAL, "only read txns can be shared by threads");
     if (options && options->durability > KV_NONE)
         return kvi_error(KV_EINVAL, "unknown durability %d", (int)options->durability);
     if ((flags & KV_WRITE) && (env->flags & KV_READONLY))
         return kvi_error(KV_EREADONLY, "%s was opened read-only", env->path);
     if (parent && parent->env != env)
         return kvi_error(KV_EINVAL, "the parent txn belongs to another env");
+    if (options && options->clone)
+        return clone_check(env, flags, options->clone);
     return parent ? kvi_txn_usable(parent, true) : 0;
 }
 
@@ -114,7 +150,8 @@ static int begin_kind(struct kv_txn *txn, uint32_t flags, const struct kv_txn_op
     uint32_t timeout_ms = KVI_WAIT_FOREVER;
 
     if (!txn->write)
-        return kvi_txn_begin_read(txn);
+        return options && options->clone ? kvi_txn_begin_clone(txn, options->clone)
+                                         : kvi_txn_begin_read(txn);
     if (txn->parent)
         return kvi_txn_begin_nested(txn);
     if (flags & KV_TRY)
@@ -122,6 +159,12 @@ static int begin_kind(struct kv_txn *txn, uint32_t flags, const struct kv_txn_op
     else if (options && options->timeout_ms)
         timeout_ms = options->timeout_ms;
     return kvi_txn_begin_write(txn, timeout_ms);
+}
+
+static int begin_shared(struct kv_txn *txn)
+{
+    txn->shared = calloc(1, sizeof(*txn->shared));
+    return txn->shared ? pthread_mutex_init(&txn->shared->mutex, NULL) : ENOMEM;
 }
 
 int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_options *options,
@@ -144,8 +187,13 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     txn->durability = env->options.durability;
     if (options && options->durability)
         txn->durability = options->durability;
+    if (options && txn->write)
+        txn->latency = options->latency;
     kvi_env_enter(env);
-    rc = begin_kind(txn, flags, options);
+    if (flags & KV_SHARED)
+        rc = begin_shared(txn);
+    if (!rc)
+        rc = begin_kind(txn, flags, options);
     if (rc == KV_ESIZELIMIT && kvi_env_remap(env) == 0)
         rc = begin_kind(txn, flags, options);
     if (rc) {
@@ -156,8 +204,18 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     return 0;
 }
 
+/* Tells where the time of a commit went. */
+static void commit_tell(struct kv_txn *txn, uint64_t since)
+{
+    if (!txn->latency)
+        return;
+    kvi_txn_lap(txn, &since, &txn->spent.total_ns);
+    *txn->latency = txn->spent;
+}
+
 int kvi_txn_commit(struct kv_txn *txn)
 {
+    uint64_t since = kvi_txn_now(txn);
     int rc;
 
     if (kvi_lockfile_forked(txn->env->lockfile))
@@ -169,11 +227,13 @@ int kvi_txn_commit(struct kv_txn *txn)
     }
     if (txn->parent) {
         rc = kvi_txn_commit_nested(txn);
+        commit_tell(txn, since);
         kvi_txn_abort(txn);
         return rc;
     }
     rc = kvi_txn_commit_write(txn);
     kvi_txn_end_write(txn);
+    commit_tell(txn, since);
     kvi_txn_free(txn);
     return rc;
 }

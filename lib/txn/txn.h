@@ -77,6 +77,11 @@ struct kvi_txn_shared {
     pthread_mutex_t mutex;
 };
 
+/* A reader slot that a txn and its clones have in common: the last to let go ends it. */
+struct kvi_txn_pin {
+    _Atomic(uint32_t) count;
+};
+
 struct kv_txn {
     struct kv_env *env;
     const _Atomic(uint64_t) *here; /* kvi_lockfile_here */
@@ -96,12 +101,15 @@ struct kv_txn {
     _Atomic(uint32_t) closings;    /* the registry's, when the slots were last compared with it */
     struct kvi_txn_table *entries; /* list of all entries */
     struct kv_cursor *cursors;     /* list of API cursors */
-    struct kvi_reader_slot *slot;  /* readers */
+    struct kvi_reader_slot *slot;  /* readers; NULL while reset, if it was shared */
+    struct kvi_txn_pin *pin;       /* NULL: the slot is this txn's alone */
     /* writers */
     enum kv_durability durability;
     struct kvi_live live;    /* top txn */
     struct kvi_space *space; /* top txn's, shared by nested ones */
     struct kvi_pager *pager;
+    struct kv_latency *latency; /* the user's, NULL: no clock is asked */
+    struct kv_latency spent;    /* so far */
     bool marked;                /* the user's marker was changed */
     uint64_t file_bytes_before; /* size of the data file at begin */
     uint64_t txnid_before;      /* shared.txnid_last to restore if nothing is written */
@@ -152,12 +160,19 @@ uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes);
 /* Sets the user's marker: KVI_SNAP_MARKER_BYTES. */
 void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker);
 
+/* The time, if the txn's latency is asked for; and adding what went by since, with the time taken
+ * anew. */
+uint64_t kvi_txn_now(const struct kv_txn *txn);
+void kvi_txn_lap(struct kv_txn *txn, uint64_t *since, uint64_t *spent);
+
 /* Frees a txn's tables, cursors and memory; pages and locks are dealt with before. */
 void kvi_txn_free(struct kv_txn *txn);
 
 /* ---- read.c ---- */
 
 KVI_MUST_CHECK int kvi_txn_begin_read(struct kv_txn *txn);
+/* Begins on the snapshot of another live read txn of the env, whose reader slot it shares. */
+KVI_MUST_CHECK int kvi_txn_begin_clone(struct kv_txn *txn, struct kv_txn *other);
 void kvi_txn_end_read(struct kv_txn *txn);
 void kvi_txn_reset(struct kv_txn *txn);
 KVI_MUST_CHECK int kvi_txn_renew(struct kv_txn *txn);

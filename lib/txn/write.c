@@ -99,6 +99,8 @@ static int write_start(struct kv_txn *txn)
                         &txn->pager);
     if (rc)
         return rc;
+    if (txn->latency)
+        kvi_pager_measure(txn->pager, &txn->spent.write_ns);
     kvi_tree_init_write(&txn->main.tree, &txn->snapshot.snap.main, txn->pager);
     kvi_txn_table_shaped(&txn->main);
     return 0;
@@ -107,10 +109,12 @@ static int write_start(struct kv_txn *txn)
 int kvi_txn_begin_write(struct kv_txn *txn, uint32_t timeout_ms)
 {
     struct kv_env *env = txn->env;
+    uint64_t since = kvi_txn_now(txn);
     int rc = kvi_lockfile_intact(env->lockfile); /* a lock file that was cut is no memory */
 
     if (!rc)
         rc = kvi_lockfile_lock_writer(env->lockfile, timeout_ms);
+    kvi_txn_lap(txn, &since, &txn->spent.wait_ns);
     if (rc)
         return rc;
     rc = kvi_lockfile_intact(env->lockfile); /* it may have been a long wait */
