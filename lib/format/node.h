@@ -107,6 +107,13 @@ int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kv
 int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
                   bool *exact);
 
+/* kvi_leaf_find in two steps, for searches that take turns: to the slot that the heads lead to
+ * (count: none), asking for the line of its cell; and the record with just this key, from there.
+ * 1: *cell_out is it, 0: there is none, -1: damage. */
+int kvi_leaf_aim(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key);
+int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                 unsigned slot, struct kvi_leaf_cell *cell_out);
+
 /* The same for any shape. In a branch of a custom one the comparators are asked. In a leaf the
  * result is the first slot whose key is >= the probe's, *exact tells whether it is the same; of
  * sets of that key it is the one where the probe's value belongs: the last whose first value is not

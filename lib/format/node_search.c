@@ -219,6 +219,42 @@ int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_
     return leaf_tie(g, page, slot, key, head, exact);
 }
 
+int kvi_leaf_aim(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t head, slot;
+
+    if (KVI_UNLIKELY(prefix_side(page, f.prefix_bytes, key) != 0))
+        return (int)f.count;
+    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    slot = heads_below(page + f.heads_at, f.count, head);
+    if (slot == f.count || kvi_node_head(&f, page, slot) != head)
+        return (int)f.count;
+    __builtin_prefetch(page + kvi_node_off(&f, page, slot));
+    return (int)slot;
+}
+
+int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                 unsigned slot, struct kvi_leaf_cell *cell_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t skip = f.prefix_bytes + KVI_HEAD_BYTES;
+    bool exact = false;
+    int order, found;
+
+    if (slot >= f.count)
+        return 0;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &f, page, slot, cell_out)))
+        return -1;
+    order = kvi_tail_compare(cell_out->key, cell_out->key_bytes, key.data, key.size, skip);
+    if (KVI_LIKELY(order >= 0))
+        return order == 0;
+    found = leaf_tie(g, page, slot, key, kvi_node_head(&f, page, slot), &exact);
+    if (found < 0 || !exact)
+        return found < 0 ? -1 : 0;
+    return kvi_leaf_cell_parse(g, &f, page, (uint32_t)found, cell_out) ? 1 : -1;
+}
+
 /* ---- Cells ---- */
 
 bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
