@@ -133,7 +133,7 @@ START_TEST(check_sees_what_is_wrong_in_a_branch)
     expect_check(text)
     BROKEN(15, 0, "a level that its type cannot have");
     BROKEN(15, 40, "a level that its type cannot have");
-    BROKEN(30, 1, "unknown header flags");
+    BROKEN(30, 2, "unknown header flags");
     BROKEN(24, 0, "counts that do not fit the page");
     BROKEN(24, 1, "a branch with one child");
     BROKEN(36, 1, "slot 0 of a branch with a separator");
