@@ -81,7 +81,7 @@ START_TEST(check_sees_what_is_wrong_in_a_leaf)
     BROKEN(49, 0xff, "a cell outside of the cell area");
     BROKEN(4066 + 1, 0x7f, "a cell outside of the cell area");
     BROKEN(4066, 3, "a key without the prefix");
-    BROKEN(4066 + 3, 0xc0, "a cell of unknown kind");
+    BROKEN(4066 + 3, 0xc0, "a set among other cells, or a cell among sets");
     BROKEN(4066 + 3, 0x80, "a table record too short");
     BROKEN(4066 + 3, 0x40, "a bad overflow reference");
     BROKEN(4076 + 8, 'a', "a head that is not its key's");
