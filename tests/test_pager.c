@@ -169,7 +169,7 @@ START_TEST(a_page_changed_after_it_was_sealed_is_sealed_anew)
             struct kvi_ref changed = tree.root;
 
             ck_ok(kvi_pager_touch(txn.pager, &changed, KVI_PAGE_BRANCH, 2, &page));
-            page[KVI_HEADER_FLAGS] ^= 1;
+            page[KVI_HEADER_FLAGS + 1] ^= 0x80;
         } else {
             tree.root = root;
         }

@@ -107,7 +107,15 @@ int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kv
 int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
                   bool *exact);
 
-/* The same for any shape. In a branch of a custom one the comparators are asked. In a leaf the
+/* kvi_leaf_find in two steps, for searches that take turns: to the slot that the heads lead to
+ * (count: none), asking for the line of its cell; and the record with just this key, from there.
+ * 1: *cell_out is it, 0: there is none, -1: damage. */
+int kvi_leaf_aim(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key);
+int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                 unsigned slot, struct kvi_leaf_cell *cell_out);
+
+/* The same for any shape; -1 also where the page's flags are not the shape's. In a branch of a
+ * custom one the comparators are asked. In a leaf the
  * result is the first slot whose key is >= the probe's, *exact tells whether it is the same; of
  * sets of that key it is the one where the probe's value belongs: the last whose first value is not
  * above it, else the first (FIRST: the first, LAST: the last). */
@@ -182,8 +190,8 @@ enum kvi_append_result {
     KVI_APPEND_DAMAGE
 };
 
-/* The same behind the last cell of a leaf that has one, if the key belongs there. NULL: nothing
- * changed, *result_out tells why. */
+/* The same behind the last cell of a leaf that has one, if the key belongs there (in a leaf of a
+ * custom order that is not told: NO_ROOM). NULL: nothing changed, *result_out tells why. */
 uint8_t *kvi_leaf_append(const struct kvi_geometry *g, uint8_t *page, struct kvi_key key,
                          enum kvi_cell_kind kind, uint64_t payload_bytes,
                          enum kvi_append_result *result_out);

@@ -98,11 +98,12 @@ static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *
                                          uint32_t prefix_bytes)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
+    enum kvi_normal normal = kvi_page_normal(f.flags);
     uint32_t heads_at = kvi_node_heads_at(prefix_bytes);
-    struct kvi_leaf_cell cell;
+    struct kvi_key key;
 
     for (uint32_t i = 0; i < f.count; i++) {
-        if (!kvi_leaf_cell_parse(g, &f, page, i, &cell) || cell.key_bytes < prefix_bytes)
+        if (!kvi_leaf_key_parse(g, &f, page, i, &key) || key.size < prefix_bytes)
             return false;
     }
     memmove(page + heads_at + KVI_HEAD_BYTES * f.count, page + f.offs_at, 2 * f.count);
@@ -110,13 +111,28 @@ static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *
     f = kvi_node_frame(g, page);
     memset(page + KVI_HEADER_BYTES, 0, heads_at - KVI_HEADER_BYTES);
     for (uint32_t i = 0; i < f.count; i++) {
-        if (!kvi_leaf_cell_parse(g, &f, page, i, &cell))
+        if (!kvi_leaf_key_parse(g, &f, page, i, &key))
             return false; /* never: seen above */
-        if (i == 0 && prefix_bytes)
-            memcpy(page + KVI_HEADER_BYTES, cell.key, prefix_bytes);
-        set_head(page, &f, i, kvi_key_head(cell.key, cell.key_bytes, prefix_bytes));
+        if (i == 0)
+            kvi_normal_write(page + KVI_HEADER_BYTES, normal, key.data, key.size, prefix_bytes);
+        set_head(page, &f, i, kvi_normal_head(normal, key.data, key.size, prefix_bytes));
     }
     return true;
+}
+
+/* Bytes of the page's prefix with which the key's normal form begins. */
+static uint32_t prefix_common(const uint8_t *page, const struct kvi_node_frame *f,
+                              struct kvi_key key)
+{
+    enum kvi_normal normal = kvi_page_normal(f->flags);
+    uint32_t i = 0;
+
+    if (normal == KVI_NORMAL_NONE)
+        return 0;
+    while (i < f->prefix_bytes && i < key.size &&
+           page[KVI_HEADER_BYTES + i] == kvi_normal_byte(normal, key.data, key.size, i))
+        i++;
+    return i;
 }
 
 /* The prefix that a leaf would have with this key in it, or more bytes than any prefix has: damage.
@@ -125,17 +141,18 @@ static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, cons
                                               const struct kvi_node_frame *f, struct kvi_key key,
                                               uint32_t cell_bytes)
 {
-    struct kvi_leaf_cell cell;
+    enum kvi_normal normal = kvi_page_normal(f->flags);
     uint32_t common, without;
+    struct kvi_key there;
 
     if (f->count == 0)
         return 0;
     if (f->count > 1)
-        return kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, key.data, key.size,
-                                KVI_PREFIX_BYTES_MAX);
-    if (!kvi_leaf_cell_parse(g, f, page, 0, &cell))
+        return prefix_common(page, f, key);
+    if (!kvi_leaf_key_parse(g, f, page, 0, &there))
         return UINT32_MAX;
-    common = kvi_common_bytes(cell.key, cell.key_bytes, key.data, key.size, KVI_PREFIX_BYTES_MAX);
+    common =
+        kvi_normal_common(normal, there.data, there.size, key.data, key.size, KVI_PREFIX_BYTES_MAX);
     without = KVI_HEADER_BYTES + 2 * KVI_NODE_SLOT_BYTES + g->page_size - f->cells_at + cell_bytes;
     return kvi_prefix_choose(g, KVI_PAGE_LEAF, common, 2, without);
 }
@@ -162,6 +179,15 @@ static inline bool key_has_prefix(const uint8_t *page, uint32_t bytes, struct kv
     return differ >> (64 - 8 * bytes) == 0;
 }
 
+/* The same in a page of any order. */
+static inline bool begins_with_prefix(const uint8_t *page, const struct kvi_node_frame *f,
+                                      struct kvi_key key)
+{
+    if (KVI_UNLIKELY(kvi_page_normal(f->flags) != KVI_NORMAL_BYTES))
+        return prefix_common(page, f, key) == f->prefix_bytes;
+    return key_has_prefix(page, f->prefix_bytes, key);
+}
+
 /* Gives the leaf the prefix that it has with `key` in it, if the new cell then fits. */
 static bool leaf_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struct kvi_node_frame *f,
                             struct kvi_key key, uint32_t cell_bytes)
@@ -179,31 +205,48 @@ static bool leaf_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struct 
     return true;
 }
 
+/* Writes the parts of a new cell that are not its payload, and returns where that goes. */
+static uint8_t *write_cell(uint8_t *cell, unsigned flags, struct kvi_key key,
+                           enum kvi_cell_kind kind, uint32_t payload_bytes)
+{
+    uint32_t key_bytes = (uint32_t)key.size;
+    uint32_t front = KVI_LEAF_CELL_HEAD + key_bytes;
+
+    if (KVI_UNLIKELY(flags & KVI_PAGE_ALIGN_MASK)) {
+        uint32_t bytes = kvi_cell_bytes(flags, key_bytes, payload_bytes);
+
+        front = (uint32_t)kvi_align_up(front, kvi_page_align(flags));
+        memset(cell + KVI_LEAF_CELL_HEAD + key_bytes, 0, front - KVI_LEAF_CELL_HEAD - key_bytes);
+        memset(cell + front + payload_bytes, 0, bytes - front - payload_bytes);
+    }
+    kvi_le_store32(cell, kvi_leaf_cell_word(key_bytes, payload_bytes, kind));
+    if (key_bytes)
+        memcpy(cell + KVI_LEAF_CELL_HEAD, key.data, key_bytes);
+    return cell + front;
+}
+
 uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
                          struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    uint32_t key_bytes = (uint32_t)key.size;
-    uint32_t cell_bytes, off;
+    uint32_t cell_bytes, head, off;
 
     if (key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max)
         return NULL;
-    cell_bytes = kvi_leaf_cell_bytes(kvi_header_flags(page), key_bytes, payload_bytes);
+    cell_bytes = kvi_cell_bytes(f.flags, key.size, payload_bytes);
     if (cell_bytes > g->cell_bytes_max || slot > f.count)
         return NULL;
-    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, f.prefix_bytes, key))) {
+    if (KVI_UNLIKELY(f.count < 2 || !begins_with_prefix(page, &f, key))) {
         if (!leaf_fit_prefix(g, page, &f, key, cell_bytes))
             return NULL;
     } else if (f.slots_end + KVI_NODE_SLOT_BYTES + cell_bytes > f.cells_at) {
         return NULL;
     }
     off = f.cells_at - cell_bytes;
-    open_slot(page, &f, slot, kvi_key_head(key.data, key_bytes, f.prefix_bytes), off);
+    head = kvi_normal_head(kvi_page_normal(f.flags), key.data, key.size, f.prefix_bytes);
+    open_slot(page, &f, slot, head, off);
     set_cells_at(g, page, off);
-    kvi_le_store32(page + off, kvi_leaf_cell_word(key_bytes, payload_bytes, kind));
-    if (key_bytes)
-        memcpy(page + off + KVI_LEAF_CELL_HEAD, key.data, key_bytes);
-    return page + off + KVI_LEAF_CELL_HEAD + key_bytes;
+    return write_cell(page + off, f.flags, key, kind, payload_bytes);
 }
 
 /* Whether the key is above that of the last cell, by their bytes from `skip` on. */
@@ -212,20 +255,26 @@ static KVI_NOINLINE enum kvi_append_result compare_last(const struct kvi_geometr
                                                         uint32_t skip)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    struct kvi_leaf_cell last;
+    enum kvi_normal normal = kvi_page_normal(f.flags);
+    struct kvi_key last;
+    int order;
 
-    if (!kvi_leaf_cell_parse(g, &f, page, f.count - 1, &last))
+    if (normal == KVI_NORMAL_NONE)
+        return KVI_APPEND_NO_ROOM;
+    if (!kvi_leaf_key_parse(g, &f, page, f.count - 1, &last))
         return KVI_APPEND_DAMAGE;
-    return kvi_tail_compare(key.data, key.size, last.key, last.key_bytes, skip) > 0
-               ? KVI_APPEND_DONE
-               : KVI_APPEND_ORDER;
+    if (normal == KVI_NORMAL_BYTES)
+        order = kvi_tail_compare(key.data, key.size, last.data, last.size, skip);
+    else
+        order = kvi_tail_compare_reversed(key.data, key.size, last.data, last.size, skip);
+    return order > 0 ? KVI_APPEND_DONE : KVI_APPEND_ORDER;
 }
 
-/* An append that may change the prefix. */
-static KVI_NOINLINE uint8_t *append_prefix(const struct kvi_geometry *g, uint8_t *page,
-                                           struct kvi_key key, enum kvi_cell_kind kind,
-                                           uint64_t payload_bytes,
-                                           enum kvi_append_result *result_out)
+/* An append that may change the prefix, or to a page that is not plain. */
+static KVI_NOINLINE uint8_t *append_other(const struct kvi_geometry *g, uint8_t *page,
+                                          struct kvi_key key, enum kvi_cell_kind kind,
+                                          uint64_t payload_bytes,
+                                          enum kvi_append_result *result_out)
 {
     uint32_t count = kvi_header_count(page);
     uint8_t *place;
@@ -265,8 +314,8 @@ uint8_t *kvi_leaf_append(const struct kvi_geometry *g, uint8_t *page, struct kvi
     uint8_t *offs = page + f.offs_at;
     uint32_t cell_bytes, head, last, off;
 
-    if (KVI_UNLIKELY(f.count < 2 || !key_has_prefix(page, f.prefix_bytes, key)))
-        return append_prefix(g, page, key, kind, payload_bytes, result_out);
+    if (KVI_UNLIKELY(f.count < 2 || f.flags || !key_has_prefix(page, f.prefix_bytes, key)))
+        return append_other(g, page, key, kind, payload_bytes, result_out);
     *result_out = KVI_APPEND_NO_ROOM;
     if (KVI_UNLIKELY(key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max))
         return NULL;
@@ -306,30 +355,53 @@ static void shift_cells(const struct kvi_geometry *g, uint8_t *page, const struc
     set_cells_at(g, page, cells_at);
 }
 
+/* kvi_leaf_resize where payloads are aligned: what is kept moves against the cell's end, which has
+ * padding. The cell begins at `off` and will be smaller by `by`. */
+static uint8_t *resize_aligned(const struct kvi_geometry *g, uint8_t *page,
+                               const struct kvi_node_frame *f, uint32_t off,
+                               const struct kvi_leaf_cell *cell, uint32_t payload_bytes, int32_t by)
+{
+    uint32_t kept = cell->payload_bytes < payload_bytes ? cell->payload_bytes : payload_bytes;
+    uint32_t payload_at = (uint32_t)(cell->payload - page);
+    uint32_t payload_new = (uint32_t)((int32_t)payload_at + by);
+    uint32_t end = off + kvi_cell_bytes(f->flags, cell->key_bytes, cell->payload_bytes);
+
+    if (by < 0) /* first the room, then what goes into it; or the other way round */
+        shift_cells(g, page, f, payload_at, off, by);
+    memmove(page + payload_new + payload_bytes - kept, cell->payload + cell->payload_bytes - kept,
+            kept);
+    memset(page + payload_new + payload_bytes, 0, end - payload_new - payload_bytes);
+    if (by > 0)
+        shift_cells(g, page, f, payload_at, off, by);
+    return page + payload_new;
+}
+
 uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
                          enum kvi_cell_kind kind, uint32_t payload_bytes)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     struct kvi_leaf_cell cell;
-    uint32_t off;
+    uint32_t off, cell_bytes;
+    uint8_t *payload;
     int32_t by;
 
     if (slot >= f.count || !kvi_leaf_cell_parse(g, &f, page, slot, &cell))
         return NULL;
-    if (payload_bytes > g->cell_bytes_max ||
-        kvi_leaf_cell_bytes(kvi_header_flags(page), cell.key_bytes, payload_bytes) >
-            g->cell_bytes_max)
+    cell_bytes = kvi_cell_bytes(f.flags, cell.key_bytes, payload_bytes);
+    if (payload_bytes > g->cell_bytes_max || cell_bytes > g->cell_bytes_max)
         return NULL;
-    by = (int32_t)cell.payload_bytes - (int32_t)payload_bytes;
+    by = (int32_t)kvi_cell_bytes(f.flags, cell.key_bytes, cell.payload_bytes) - (int32_t)cell_bytes;
     if (by < 0 && (uint32_t)-by > f.cells_at - f.slots_end)
         return NULL;
     off = kvi_node_off(&f, page, slot);
-    if (by) {
+    payload = page + off + KVI_LEAF_CELL_HEAD + cell.key_bytes + by;
+    if (KVI_UNLIKELY(f.flags & KVI_PAGE_ALIGN_MASK))
+        payload = resize_aligned(g, page, &f, off, &cell, payload_bytes, by);
+    else if (by)
         shift_cells(g, page, &f, off + KVI_LEAF_CELL_HEAD + cell.key_bytes, off, by);
-        off = (uint32_t)((int32_t)off + by);
-    }
+    off = (uint32_t)((int32_t)off + by);
     kvi_le_store32(page + off, kvi_leaf_cell_word(cell.key_bytes, payload_bytes, kind));
-    return page + off + KVI_LEAF_CELL_HEAD + cell.key_bytes;
+    return payload;
 }
 
 /* ---- The prefix of a branch ---- */
@@ -338,9 +410,10 @@ uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned s
 static uint32_t separator_common(const uint8_t *page, const struct kvi_node_frame *f,
                                  const struct kvi_branch_cell *cell, struct kvi_key key)
 {
-    uint32_t common = kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, key.data, key.size,
-                                       KVI_PREFIX_BYTES_MAX);
+    uint32_t common = prefix_common(page, f, key);
 
+    if (kvi_page_normal(f->flags) == KVI_NORMAL_NONE)
+        return 0;
     if (common < f->prefix_bytes || common == key.size)
         return common;
     return common + kvi_common_bytes(cell->suffix, cell->suffix_bytes, key.data + common,
@@ -351,13 +424,14 @@ static uint32_t separator_common(const uint8_t *page, const struct kvi_node_fram
 static uint32_t branch_cells_bytes(const struct kvi_geometry *g, const uint8_t *page,
                                    const struct kvi_node_frame *f, uint32_t prefix_bytes)
 {
+    uint32_t head_bytes = kvi_branch_head(f->flags);
     uint32_t sum = 0;
     struct kvi_branch_cell cell;
 
     for (uint32_t i = 0; i < f->count; i++) {
         if (!kvi_branch_cell_parse(g, f, page, i, &cell))
             return 0;
-        sum += KVI_BRANCH_CELL_HEAD + cell.suffix_bytes;
+        sum += head_bytes + cell.suffix_bytes;
         if (i == 0)
             continue;
         if (f->prefix_bytes + cell.suffix_bytes < prefix_bytes)
@@ -377,19 +451,20 @@ static uint32_t branch_copy_cell(const uint8_t *old, const struct kvi_node_frame
 {
     const uint8_t *suffix = cell->suffix;
     uint32_t suffix_bytes = cell->suffix_bytes;
+    uint32_t head_bytes = kvi_branch_head(f->flags);
     uint32_t front = 0;
 
     if (prefix_bytes < f->prefix_bytes) { /* bytes go back from the prefix into the cell */
         front = f->prefix_bytes - prefix_bytes;
-        memcpy(out + KVI_BRANCH_CELL_HEAD, old + KVI_HEADER_BYTES + prefix_bytes, front);
+        memcpy(out + head_bytes, old + KVI_HEADER_BYTES + prefix_bytes, front);
     } else {
         suffix += prefix_bytes - f->prefix_bytes;
         suffix_bytes -= prefix_bytes - f->prefix_bytes;
     }
-    memcpy(out + KVI_BRANCH_CELL_HEAD + front, suffix, suffix_bytes);
-    kvi_ref_store(out, cell->ref);
+    memcpy(out + head_bytes + front, suffix, suffix_bytes);
+    memcpy(out, cell->suffix - head_bytes, head_bytes);
     kvi_le_store16(out + KVI_BRANCH_CELL_SUFFIX, (uint16_t)(front + suffix_bytes));
-    return KVI_BRANCH_CELL_HEAD + front + suffix_bytes;
+    return head_bytes + front + suffix_bytes;
 }
 
 /* Writes the whole page anew with the first prefix_bytes of `key`, which all separators share,
@@ -400,6 +475,8 @@ static KVI_NOINLINE bool branch_set_prefix(const struct kvi_geometry *g, uint8_t
 {
     uint8_t old[KVI_PAGE_SIZE_MAX];
     struct kvi_node_frame f = kvi_node_frame(g, page);
+    enum kvi_normal normal = kvi_page_normal(f.flags);
+    uint32_t head_bytes = kvi_branch_head(f.flags);
     uint32_t cells_bytes = branch_cells_bytes(g, page, &f, prefix_bytes);
     uint32_t slots_end = kvi_node_heads_at(prefix_bytes) + KVI_NODE_SLOT_BYTES * f.count;
     struct kvi_node_frame now;
@@ -417,13 +494,13 @@ static KVI_NOINLINE bool branch_set_prefix(const struct kvi_geometry *g, uint8_t
     off = now.cells_at;
     for (uint32_t i = 0; i < f.count; i++) {
         struct kvi_branch_cell cell;
-        const uint8_t *suffix = page + off + KVI_BRANCH_CELL_HEAD;
+        const uint8_t *suffix = page + off + head_bytes;
         uint32_t size;
 
         if (!kvi_branch_cell_parse(g, &f, old, i, &cell))
             return false; /* never: seen by branch_cells_bytes */
         size = branch_copy_cell(old, &f, &cell, i ? prefix_bytes : f.prefix_bytes, page + off);
-        set_head(page, &now, i, i ? kvi_key_head(suffix, size - KVI_BRANCH_CELL_HEAD, 0) : 0);
+        set_head(page, &now, i, i ? kvi_normal_head(normal, suffix, size - head_bytes, 0) : 0);
         kvi_le_store16(page + now.offs_at + 2 * i, (uint16_t)off);
         off += size;
     }
@@ -441,13 +518,12 @@ static uint32_t branch_prefix_with(const struct kvi_geometry *g, const uint8_t *
     if (f->count < 2)
         return 0;
     if (f->count > 2)
-        return kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, separator.data,
-                                separator.size, KVI_PREFIX_BYTES_MAX);
+        return prefix_common(page, f, separator);
     if (!kvi_branch_cell_parse(g, f, page, 1, &cell))
         return UINT32_MAX;
     common = separator_common(page, f, &cell, separator);
     without = KVI_HEADER_BYTES + 3 * KVI_NODE_SLOT_BYTES + g->page_size - f->cells_at +
-              f->prefix_bytes + KVI_BRANCH_CELL_HEAD + (uint32_t)separator.size;
+              f->prefix_bytes + kvi_branch_head(f->flags) + (uint32_t)separator.size;
     return kvi_prefix_choose(g, KVI_PAGE_BRANCH, common, 2, without);
 }
 
@@ -462,7 +538,8 @@ static bool branch_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struc
         return true;
     if (prefix_bytes == UINT32_MAX)
         return false;
-    room = KVI_NODE_SLOT_BYTES + KVI_BRANCH_CELL_HEAD + (uint32_t)separator.size - prefix_bytes;
+    room =
+        KVI_NODE_SLOT_BYTES + kvi_branch_head(f->flags) + (uint32_t)separator.size - prefix_bytes;
     if (!branch_set_prefix(g, page, separator.data, prefix_bytes, room))
         return false;
     *f = kvi_node_frame(g, page);
@@ -473,37 +550,50 @@ bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slo
                        struct kvi_key separator, struct kvi_ref ref, struct kvi_counts counts)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t head_bytes = kvi_branch_head(f.flags);
     uint32_t suffix_bytes = 0, head = 0, off;
     const uint8_t *suffix = NULL;
 
-    (void)counts;
     if (separator.size > g->key_bytes_max || slot > f.count || (slot == 0 && f.count > 0))
         return false;
     if (slot > 0) {
-        if ((f.count <= 2 || !key_has_prefix(page, f.prefix_bytes, separator)) &&
+        if ((f.count <= 2 || !begins_with_prefix(page, &f, separator)) &&
             !branch_fit_prefix(g, page, &f, separator))
             return false;
         suffix_bytes = (uint32_t)separator.size - f.prefix_bytes;
         suffix = separator.data + f.prefix_bytes;
-        head = kvi_key_head(separator.data, separator.size, f.prefix_bytes);
+        head = kvi_normal_head(kvi_page_normal(f.flags), separator.data, separator.size,
+                               f.prefix_bytes);
     }
-    if (f.slots_end + KVI_NODE_SLOT_BYTES + KVI_BRANCH_CELL_HEAD + suffix_bytes > f.cells_at)
+    if (f.slots_end + KVI_NODE_SLOT_BYTES + head_bytes + suffix_bytes > f.cells_at)
         return false;
-    off = f.cells_at - KVI_BRANCH_CELL_HEAD - suffix_bytes;
+    off = f.cells_at - head_bytes - suffix_bytes;
     open_slot(page, &f, slot, head, off);
     set_cells_at(g, page, off);
     kvi_ref_store(page + off, ref);
     kvi_le_store16(page + off + KVI_BRANCH_CELL_SUFFIX, (uint16_t)suffix_bytes);
+    kvi_branch_counts_store(page + off + KVI_BRANCH_CELL_HEAD, f.flags, counts);
     if (suffix_bytes)
-        memcpy(page + off + KVI_BRANCH_CELL_HEAD, suffix, suffix_bytes);
+        memcpy(page + off + head_bytes, suffix, suffix_bytes);
     return true;
+}
+
+/* Where a cell that was read from the page begins in it. */
+static uint8_t *stored_cell(uint8_t *page, const struct kvi_branch_cell *cell)
+{
+    return page + (cell->suffix - page) - kvi_branch_head(kvi_header_flags(page));
 }
 
 void kvi_branch_set_ref(uint8_t *page, const struct kvi_branch_cell *cell, struct kvi_ref ref)
 {
-    uint8_t *stored = page + (cell->suffix - page) - KVI_BRANCH_CELL_HEAD;
+    kvi_ref_store(stored_cell(page, cell), ref);
+}
 
-    kvi_ref_store(stored, ref);
+void kvi_branch_set_counts(uint8_t *page, const struct kvi_branch_cell *cell,
+                           struct kvi_counts counts)
+{
+    kvi_branch_counts_store(stored_cell(page, cell) + KVI_BRANCH_CELL_HEAD, kvi_header_flags(page),
+                            counts);
 }
 
 /* ---- Remove ---- */
@@ -518,11 +608,11 @@ static uint32_t cell_bytes_at(const struct kvi_geometry *g, const uint8_t *page,
     if (kvi_node_is_leaf(page)) {
         if (!kvi_leaf_cell_parse(g, f, page, slot, &leaf))
             return 0;
-        return KVI_LEAF_CELL_HEAD + leaf.key_bytes + leaf.payload_bytes;
+        return kvi_cell_bytes(f->flags, leaf.key_bytes, leaf.payload_bytes);
     }
     if (!kvi_branch_cell_parse(g, f, page, slot, &branch))
         return 0;
-    return KVI_BRANCH_CELL_HEAD + branch.suffix_bytes;
+    return kvi_branch_head(f->flags) + branch.suffix_bytes;
 }
 
 /* Takes the separator off a branch's slot 0, after the slot before it went. */
@@ -538,7 +628,7 @@ static bool drop_separator(const struct kvi_geometry *g, uint8_t *page)
         return false;
     off = kvi_node_off(&f, page, 0);
     if (cell.suffix_bytes) {
-        shift_cells(g, page, &f, off + KVI_BRANCH_CELL_HEAD, off, (int32_t)cell.suffix_bytes);
+        shift_cells(g, page, &f, off + kvi_branch_head(f.flags), off, (int32_t)cell.suffix_bytes);
         off += cell.suffix_bytes;
     }
     kvi_le_store16(page + off + KVI_BRANCH_CELL_SUFFIX, 0);

@@ -87,7 +87,7 @@ static ptrdiff_t gather_branch(const struct kvi_geometry *g, const uint8_t *page
             return -1;
         used_bytes += (size_t)used;
         items[i].ref = cell.ref;
-        items[i].counts = (struct kvi_counts){0, 0};
+        items[i].counts = kvi_branch_counts(page, &cell);
         items[i].payload = NULL;
         items[i].payload_bytes = 0;
         items[i].kind = KVI_CELL_VALUE;
@@ -115,28 +115,19 @@ ptrdiff_t kvi_node_gather(const struct kvi_geometry *g, const uint8_t *page,
 
 uint32_t kvi_leaf_cell_bytes(unsigned flags, size_t key_bytes, size_t payload_bytes)
 {
-    size_t align = kvi_page_align(flags);
-    size_t front = KVI_LEAF_CELL_HEAD + key_bytes;
-
-    if (KVI_LIKELY(align == 1))
-        return (uint32_t)(front + payload_bytes);
-    front = (front + align - 1) & ~(align - 1);
-    return (uint32_t)((front + payload_bytes + align - 1) & ~(align - 1));
+    return kvi_cell_bytes(flags, key_bytes, payload_bytes);
 }
 
 bool kvi_leaf_inline(const struct kvi_geometry *g, unsigned flags, size_t key_bytes,
                      uint64_t value_bytes)
 {
     return value_bytes <= g->page_size &&
-           kvi_leaf_cell_bytes(flags, key_bytes, (size_t)value_bytes) <= g->cell_bytes_max;
+           kvi_cell_bytes(flags, key_bytes, (size_t)value_bytes) <= g->cell_bytes_max;
 }
 
 uint32_t kvi_branch_head_bytes(unsigned flags)
 {
-    if (KVI_LIKELY(!(flags & KVI_PAGE_COUNTED)))
-        return KVI_BRANCH_CELL_HEAD;
-    return KVI_BRANCH_CELL_HEAD + KVI_BRANCH_COUNT_BYTES +
-           (flags & KVI_PAGE_COUNTED_KEYS ? KVI_BRANCH_COUNT_BYTES : 0);
+    return kvi_branch_head(flags);
 }
 
 uint32_t kvi_node_free_bytes(const struct kvi_geometry *g, const uint8_t *page)
@@ -157,6 +148,7 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
                                       unsigned flags, const struct kvi_item *items, unsigned from,
                                       unsigned end)
 {
+    enum kvi_normal normal = kvi_page_normal(flags);
     unsigned first_key = type == KVI_PAGE_BRANCH ? from + 1 : from;
     uint32_t keys = end > first_key ? end - first_key : 0;
     uint32_t slots_bytes = KVI_NODE_SLOT_BYTES * (end - from);
@@ -172,8 +164,8 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
             common = items[i].key_bytes;
     }
     if (keys >= 2)
-        common = kvi_common_bytes(items[first_key].key, items[first_key].key_bytes,
-                                  items[end - 1].key, items[end - 1].key_bytes, common);
+        common = kvi_normal_common(normal, items[first_key].key, items[first_key].key_bytes,
+                                   items[end - 1].key, items[end - 1].key_bytes, common);
     plan.prefix_bytes = kvi_prefix_choose(g, type, common, keys, without);
     plan.total_bytes = kvi_layout_bytes(type, plan.prefix_bytes, keys, without);
     plan.cells_bytes =
@@ -192,49 +184,57 @@ uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type, 
 /* ---- Emit ---- */
 
 /* Writes one cell and returns its size. */
-static uint32_t emit_leaf_cell(uint8_t *cell, const struct kvi_item *item)
+static uint32_t emit_leaf_cell(uint8_t *cell, unsigned flags, const struct kvi_item *item)
 {
-    uint8_t *p = cell + KVI_LEAF_CELL_HEAD;
+    uint32_t bytes = kvi_cell_bytes(flags, item->key_bytes, item->payload_bytes);
+    uint8_t *p = cell + kvi_align_up(KVI_LEAF_CELL_HEAD + item->key_bytes, kvi_page_align(flags));
 
+    if (KVI_UNLIKELY(flags & KVI_PAGE_ALIGN_MASK))
+        memset(cell, 0, bytes);
     kvi_le_store32(cell, kvi_leaf_cell_word(item->key_bytes, item->payload_bytes, item->kind));
     if (item->key_bytes)
-        memcpy(p, item->key, item->key_bytes);
-    p += item->key_bytes;
+        memcpy(cell + KVI_LEAF_CELL_HEAD, item->key, item->key_bytes);
     if (item->payload_bytes && item->payload)
         memcpy(p, item->payload, item->payload_bytes);
     else if (item->payload_bytes)
         memset(p, 0, item->payload_bytes);
-    return KVI_LEAF_CELL_HEAD + item->key_bytes + item->payload_bytes;
+    return bytes;
 }
 
 /* The same; `skip` bytes of the separator are not stored. */
-static uint32_t emit_branch_cell(uint8_t *cell, const struct kvi_item *item, uint32_t skip)
+static uint32_t emit_branch_cell(uint8_t *cell, unsigned flags, const struct kvi_item *item,
+                                 uint32_t skip)
 {
     uint32_t suffix_bytes = item->key_bytes - skip;
+    uint32_t head_bytes = kvi_branch_head(flags);
 
     kvi_ref_store(cell, item->ref);
     kvi_le_store16(cell + KVI_BRANCH_CELL_SUFFIX, (uint16_t)suffix_bytes);
+    kvi_branch_counts_store(cell + KVI_BRANCH_CELL_HEAD, flags, item->counts);
     if (suffix_bytes)
-        memcpy(cell + KVI_BRANCH_CELL_HEAD, item->key + skip, suffix_bytes);
-    return KVI_BRANCH_CELL_HEAD + suffix_bytes;
+        memcpy(cell + head_bytes, item->key + skip, suffix_bytes);
+    return head_bytes + suffix_bytes;
 }
 
 static void emit_cells(uint8_t *page, const struct kvi_node_frame *f, bool leaf,
                        const struct kvi_item *items)
 {
+    enum kvi_normal normal = kvi_page_normal(f->flags);
     uint32_t off = f->cells_at;
 
     for (uint32_t i = 0; i < f->count; i++) {
         const struct kvi_item *item = &items[i];
         bool bare = !leaf && i == 0; /* slot 0 of a branch: no separator, head 0 */
-        uint32_t head = bare ? 0 : kvi_key_head(item->key, item->key_bytes, f->prefix_bytes);
+        uint32_t head =
+            bare ? 0 : kvi_normal_head(normal, item->key, item->key_bytes, f->prefix_bytes);
 
         kvi_le_store32(page + f->heads_at + KVI_HEAD_BYTES * i, head);
         kvi_le_store16(page + f->offs_at + 2 * i, (uint16_t)off);
         if (leaf)
-            off += emit_leaf_cell(page + off, item);
+            off += emit_leaf_cell(page + off, f->flags, item);
         else
-            off += emit_branch_cell(page + off, item, bare ? item->key_bytes : f->prefix_bytes);
+            off += emit_branch_cell(page + off, f->flags, item,
+                                    bare ? item->key_bytes : f->prefix_bytes);
     }
 }
 
@@ -253,7 +253,8 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
     kvi_le_store16(page + KVI_HEADER_CELLS, (uint16_t)plan.cells_bytes);
     f = kvi_node_frame(g, page);
     if (plan.prefix_bytes)
-        memcpy(page + KVI_HEADER_BYTES, items[end - 1].key, plan.prefix_bytes);
+        kvi_normal_write(page + KVI_HEADER_BYTES, kvi_page_normal(f.flags), items[end - 1].key,
+                         items[end - 1].key_bytes, plan.prefix_bytes);
     memset(page + KVI_HEADER_BYTES + plan.prefix_bytes, 0,
            f.heads_at - KVI_HEADER_BYTES - plan.prefix_bytes);
     memset(page + f.slots_end, 0, f.cells_at - f.slots_end);

@@ -7,7 +7,11 @@
  *
  * A frame is computed from the header without a check; kvi_node_frame_ok tells whether it is to be
  * believed, and everything here relies on that check having been made. Cells are checked one by
- * one.
+ * one. Any header flags are survived: those that no writer makes lead to some layout, inside the
+ * page.
+ *
+ * Keys of the orders "reverse" and "integers" have the same normal form, their bytes from the last
+ * to the first (an integer stands little-endian in the file): here both are "reversed".
  */
 #ifndef KVI_FORMAT_NODE_PAGE_H
 #define KVI_FORMAT_NODE_PAGE_H
@@ -19,6 +23,7 @@
 #include "base/attr.h"
 #include "base/le.h"
 #include "format/node.h"
+#include "kv.h"
 
 #define KVI_HEAD_BYTES 4u /* key bytes in a head */
 
@@ -30,13 +35,55 @@
 /* Branch cell: reference, then the size of the separator's suffix. */
 #define KVI_BRANCH_CELL_SUFFIX KVI_REF_BYTES
 
+/* ---- Header flags ---- */
+
 /* What payloads are aligned to in a leaf of these flags; 1: nothing. */
 static inline uint32_t kvi_page_align(unsigned flags)
 {
-    return (uint32_t)1 << (flags >> KVI_PAGE_ALIGN_SHIFT & 15u);
+    return (uint32_t)1 << ((flags & KVI_PAGE_ALIGN_MASK) >> KVI_PAGE_ALIGN_SHIFT);
 }
 
+/* How a page's keys become prefix and heads. */
+enum kvi_normal { KVI_NORMAL_BYTES, KVI_NORMAL_REVERSED, KVI_NORMAL_NONE };
+
+static inline enum kvi_normal kvi_page_normal(unsigned flags)
+{
+    unsigned order = (flags & KVI_PAGE_ORDER_MASK) >> KVI_PAGE_ORDER_SHIFT;
+
+    if (KVI_LIKELY(order == KV_ORDER_BYTES))
+        return KVI_NORMAL_BYTES;
+    return order == KV_ORDER_CUSTOM ? KVI_NORMAL_NONE : KVI_NORMAL_REVERSED;
+}
+
+/* As kvi_branch_head_bytes and kvi_leaf_cell_bytes. */
+static inline uint32_t kvi_branch_head(unsigned flags)
+{
+    if (KVI_LIKELY(!(flags & KVI_PAGE_COUNTED)))
+        return KVI_BRANCH_CELL_HEAD;
+    return KVI_BRANCH_CELL_HEAD + KVI_BRANCH_COUNT_BYTES +
+           (flags & KVI_PAGE_COUNTED_KEYS ? KVI_BRANCH_COUNT_BYTES : 0);
+}
+
+static inline size_t kvi_align_up(size_t bytes, size_t align)
+{
+    return (bytes + align - 1) & ~(align - 1);
+}
+
+static inline uint32_t kvi_cell_bytes(unsigned flags, size_t key_bytes, size_t payload_bytes)
+{
+    size_t bytes = KVI_LEAF_CELL_HEAD + key_bytes;
+    size_t align;
+
+    if (KVI_LIKELY(!(flags & KVI_PAGE_ALIGN_MASK)))
+        return (uint32_t)(bytes + payload_bytes);
+    align = kvi_page_align(flags);
+    return (uint32_t)kvi_align_up(kvi_align_up(bytes, align) + payload_bytes, align);
+}
+
+/* ---- Frames ---- */
+
 struct kvi_node_frame {
+    uint32_t flags;
     uint32_t count;
     uint32_t prefix_bytes;
     uint32_t heads_at;
@@ -56,6 +103,7 @@ static inline struct kvi_node_frame kvi_node_frame(const struct kvi_geometry *g,
 {
     struct kvi_node_frame f;
 
+    f.flags = kvi_header_flags(page);
     f.count = kvi_header_count(page);
     f.prefix_bytes = kvi_le_load16(page + KVI_HEADER_PREFIX);
     f.heads_at = kvi_node_heads_at(f.prefix_bytes);
@@ -123,6 +171,8 @@ static inline uint32_t kvi_node_off(const struct kvi_node_frame *f, const uint8_
     return kvi_fast_load16(page + f->offs_at + 2u * slot);
 }
 
+/* ---- Keys ---- */
+
 /* The head of a key: the four bytes behind its first `skip`, big-endian, padded with zeros. */
 static inline uint32_t kvi_key_head(const uint8_t *key, size_t key_bytes, size_t skip)
 {
@@ -133,6 +183,47 @@ static inline uint32_t kvi_key_head(const uint8_t *key, size_t key_bytes, size_t
     for (size_t i = skip; i < key_bytes; i++)
         head |= (uint32_t)key[i] << (24 - 8 * (i - skip));
     return head;
+}
+
+/* The same of a key whose normal form is reversed. */
+static inline uint32_t kvi_key_head_reversed(const uint8_t *key, size_t key_bytes, size_t skip)
+{
+    uint32_t head = 0;
+
+    if (KVI_LIKELY(key_bytes >= skip + KVI_HEAD_BYTES))
+        return kvi_fast_load32(key + key_bytes - skip - KVI_HEAD_BYTES);
+    for (size_t i = skip; i < key_bytes; i++)
+        head |= (uint32_t)key[key_bytes - 1 - i] << (24 - 8 * (i - skip));
+    return head;
+}
+
+/* The same in a page of any order. */
+static inline uint32_t kvi_normal_head(enum kvi_normal normal, const uint8_t *key, size_t key_bytes,
+                                       size_t skip)
+{
+    if (KVI_LIKELY(normal == KVI_NORMAL_BYTES))
+        return kvi_key_head(key, key_bytes, skip);
+    return normal == KVI_NORMAL_NONE ? 0 : kvi_key_head_reversed(key, key_bytes, skip);
+}
+
+/* Byte i of a key's normal form. */
+static inline uint8_t kvi_normal_byte(enum kvi_normal normal, const uint8_t *key, size_t key_bytes,
+                                      size_t i)
+{
+    return key[normal == KVI_NORMAL_REVERSED ? key_bytes - 1 - i : i];
+}
+
+/* Writes the first `count` bytes of a normal form: a page's prefix. */
+static inline void kvi_normal_write(uint8_t *to, enum kvi_normal normal, const uint8_t *key,
+                                    size_t key_bytes, size_t count)
+{
+    if (KVI_LIKELY(normal != KVI_NORMAL_REVERSED)) {
+        if (count)
+            memcpy(to, key, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[i] = key[key_bytes - 1 - i];
 }
 
 /*
@@ -200,6 +291,21 @@ static inline int kvi_tail_compare_reversed(const uint8_t *a, size_t a_bytes, co
     return (a_bytes > b_bytes) - (a_bytes < b_bytes);
 }
 
+/* Bytes that the normal forms of two keys have in common at their front, at most `limit`: what a
+ * prefix could take out of them. */
+static inline uint32_t kvi_normal_common(enum kvi_normal normal, const uint8_t *a, size_t a_bytes,
+                                         const uint8_t *b, size_t b_bytes, uint32_t limit)
+{
+    uint32_t i = 0;
+
+    if (normal == KVI_NORMAL_NONE)
+        return 0;
+    while (i < limit && i < a_bytes && i < b_bytes &&
+           kvi_normal_byte(normal, a, a_bytes, i) == kvi_normal_byte(normal, b, b_bytes, i))
+        i++;
+    return i;
+}
+
 /* Bytes that two keys have in common at their front, at most `limit`. */
 static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const uint8_t *b,
                                         size_t b_bytes, uint32_t limit)
@@ -221,6 +327,35 @@ static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const 
     return i;
 }
 
+/* ---- Cells ---- */
+
+/* The rest of kvi_leaf_cell_parse where payloads are aligned. */
+static inline bool kvi_leaf_cell_parse_aligned(const struct kvi_geometry *g,
+                                               const struct kvi_node_frame *f, const uint8_t *page,
+                                               uint32_t off, struct kvi_leaf_cell *cell)
+{
+    size_t align = kvi_page_align(f->flags);
+    size_t payload = kvi_align_up((size_t)off + KVI_LEAF_CELL_HEAD + cell->key_bytes, align);
+
+    if (off & (align - 1) || kvi_align_up(payload + cell->payload_bytes, align) > g->page_size)
+        return false;
+    cell->payload = page + payload;
+    return true;
+}
+
+/* A leaf cell's key alone; false if it is not wholly in the cell area. */
+static inline bool kvi_leaf_key_parse(const struct kvi_geometry *g, const struct kvi_node_frame *f,
+                                      const uint8_t *page, uint32_t slot, struct kvi_key *key)
+{
+    uint32_t off = kvi_node_off(f, page, slot);
+
+    if (KVI_UNLIKELY(off < f->cells_at || off + KVI_LEAF_CELL_HEAD > g->page_size))
+        return false;
+    key->size = kvi_fast_load32(page + off) & KVI_LEAF_SIZE_MASK;
+    key->data = page + off + KVI_LEAF_CELL_HEAD;
+    return KVI_LIKELY(off + KVI_LEAF_CELL_HEAD + key->size <= g->page_size);
+}
+
 /* A cell as it stands: offset and size in the page; false if it is not wholly in the cell area. */
 static inline bool kvi_leaf_cell_parse(const struct kvi_geometry *g, const struct kvi_node_frame *f,
                                        const uint8_t *page, uint32_t slot,
@@ -237,6 +372,8 @@ static inline bool kvi_leaf_cell_parse(const struct kvi_geometry *g, const struc
     cell->kind = (enum kvi_cell_kind)(word >> KVI_LEAF_KIND_SHIFT);
     cell->key = page + off + KVI_LEAF_CELL_HEAD;
     cell->payload = cell->key + cell->key_bytes;
+    if (KVI_UNLIKELY(f->flags & KVI_PAGE_ALIGN_MASK))
+        return kvi_leaf_cell_parse_aligned(g, f, page, off, cell);
     return KVI_LIKELY(off + KVI_LEAF_CELL_HEAD + cell->key_bytes + cell->payload_bytes <=
                       g->page_size);
 }
@@ -246,13 +383,14 @@ static inline bool kvi_branch_cell_parse(const struct kvi_geometry *g,
                                          uint32_t slot, struct kvi_branch_cell *cell)
 {
     uint32_t off = kvi_node_off(f, page, slot);
+    uint32_t head_bytes = kvi_branch_head(f->flags);
 
-    if (KVI_UNLIKELY(off < f->cells_at || off + KVI_BRANCH_CELL_HEAD > g->page_size))
+    if (KVI_UNLIKELY(off < f->cells_at || off + head_bytes > g->page_size))
         return false;
     cell->ref = kvi_ref_load(page + off);
     cell->suffix_bytes = kvi_le_load16(page + off + KVI_BRANCH_CELL_SUFFIX);
-    cell->suffix = page + off + KVI_BRANCH_CELL_HEAD;
-    return KVI_LIKELY(off + KVI_BRANCH_CELL_HEAD + cell->suffix_bytes <= g->page_size);
+    cell->suffix = page + off + head_bytes;
+    return KVI_LIKELY(off + head_bytes + cell->suffix_bytes <= g->page_size);
 }
 
 static inline uint32_t kvi_leaf_cell_word(uint32_t key_bytes, uint32_t payload_bytes,
@@ -260,6 +398,19 @@ static inline uint32_t kvi_leaf_cell_word(uint32_t key_bytes, uint32_t payload_b
 {
     return key_bytes | payload_bytes << KVI_LEAF_SIZE_BITS | (uint32_t)kind << KVI_LEAF_KIND_SHIFT;
 }
+
+/* The counts of a branch cell, behind what every cell has; nothing in a page that does not count.
+ */
+static inline void kvi_branch_counts_store(uint8_t *at, unsigned flags, struct kvi_counts counts)
+{
+    if (!(flags & KVI_PAGE_COUNTED))
+        return;
+    kvi_le_store48(at, counts.records);
+    if (flags & KVI_PAGE_COUNTED_KEYS)
+        kvi_le_store48(at + KVI_BRANCH_COUNT_BYTES, counts.keys);
+}
+
+/* ---- Layout ---- */
 
 /* What a page of this type may take out of keys that share `common` bytes: the prefix that is
  * written, given the bytes that all would take without one (header and slots included) and how many
@@ -302,8 +453,8 @@ static inline uint64_t kvi_item_weight(enum kvi_page_type type, unsigned flags,
 {
     if (type == KVI_PAGE_LEAF)
         return KVI_NODE_SLOT_BYTES +
-               (uint64_t)kvi_leaf_cell_bytes(flags, item->key_bytes, item->payload_bytes);
-    return (uint64_t)KVI_NODE_SLOT_BYTES + kvi_branch_head_bytes(flags) + item->key_bytes;
+               (uint64_t)kvi_cell_bytes(flags, item->key_bytes, item->payload_bytes);
+    return (uint64_t)KVI_NODE_SLOT_BYTES + kvi_branch_head(flags) + item->key_bytes;
 }
 
 #endif

@@ -14,6 +14,8 @@
 #include "format/node.h"
 
 #include "format/node_page.h"
+#include "format/set.h"
+#include "format/shape.h"
 
 int kvi_key_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
 {
@@ -42,6 +44,27 @@ static KVI_NOINLINE int prefix_side_slow(const uint8_t *prefix, uint32_t prefix_
 
     if (order)
         return order < 0 ? -1 : 1;
+    return key.size < prefix_bytes ? -1 : 0;
+}
+
+/* The same where keys are reversed. */
+static int prefix_side_reversed(const uint8_t *page, uint32_t prefix_bytes, struct kvi_key key)
+{
+    const uint8_t *prefix = page + KVI_HEADER_BYTES;
+    size_t common = key.size < prefix_bytes ? key.size : prefix_bytes;
+
+    if (KVI_LIKELY(prefix_bytes <= 8 && key.size >= 8)) {
+        uint64_t differ = kvi_fast_load64_be(prefix) ^ kvi_fast_load64(key.data + key.size - 8);
+
+        if (prefix_bytes == 0 || KVI_LIKELY(differ >> (64 - 8 * prefix_bytes) == 0))
+            return 0;
+    }
+    for (size_t i = 0; i < common; i++) {
+        uint8_t byte = key.data[key.size - 1 - i];
+
+        if (byte != prefix[i])
+            return byte < prefix[i] ? -1 : 1;
+    }
     return key.size < prefix_bytes ? -1 : 0;
 }
 
@@ -161,29 +184,84 @@ int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kv
     return above < 0 ? -1 : above - 1;
 }
 
+/* The separator of a custom page's slot, whole: such a page has no prefix. */
+static bool custom_separator(const struct kvi_geometry *g, const struct kvi_node_frame *f,
+                             const uint8_t *page, uint32_t slot, struct kvi_key *separator)
+{
+    struct kvi_branch_cell cell;
+
+    if (!kvi_branch_cell_parse(g, f, page, slot, &cell))
+        return false;
+    *separator = (struct kvi_key){cell.suffix, cell.suffix_bytes};
+    return true;
+}
+
+/* How many separators are not above the probe, each asked of the comparators. */
+static int branch_probe_custom(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                               const uint8_t *page, const struct kvi_probe *probe)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t low = 1, high = f.count;
+
+    if (f.prefix_bytes)
+        return -1;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct kvi_key separator, key, value;
+
+        if (!custom_separator(g, &f, page, middle, &separator) ||
+            !kvi_separator_split(shape, separator, &key, &value))
+            return -1;
+        if (kvi_probe_compare_separator(shape, probe, separator) >= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (int)low - 1;
+}
+
+int kvi_branch_probe(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                     const uint8_t *page, const struct kvi_probe *probe)
+{
+    if (KVI_UNLIKELY(kvi_header_flags(page) != kvi_shape_page_flags(shape, 1)))
+        return -1;
+    if (KVI_UNLIKELY(shape->custom))
+        return branch_probe_custom(g, shape, page, probe);
+    return kvi_branch_find(g, page, probe->separator);
+}
+
 /* ---- Leaf ---- */
 
-/* The slots from `first` on tie with the key; the one at `first` is below it. */
-static KVI_NOINLINE int leaf_tie(const struct kvi_geometry *g, const uint8_t *page, uint32_t first,
-                                 struct kvi_key key, uint32_t head, bool *exact)
+/* Order of a leaf's key and the one looked for, which agree in their first `skip` bytes. */
+static KVI_ALWAYS_INLINE int compare_keys(bool reversed, struct kvi_key a, struct kvi_key b,
+                                          uint32_t skip)
+{
+    return reversed ? kvi_tail_compare_reversed(a.data, a.size, b.data, b.size, skip)
+                    : kvi_tail_compare(a.data, a.size, b.data, b.size, skip);
+}
+
+/* The slots from `first` on tie with the key; the one at `first` is below it. Where keys repeat
+ * (sets) the search goes on to the first of those that are equal. */
+static KVI_ALWAYS_INLINE int leaf_tie(const struct kvi_geometry *g, const uint8_t *page,
+                                      uint32_t first, struct kvi_key key, uint32_t head,
+                                      bool reversed, bool repeat, bool *exact)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     uint32_t low = first + 1;
     uint32_t high = tie_end(&f, page, first, f.count, head);
-    struct kvi_leaf_cell cell;
+    struct kvi_key there;
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int order;
 
-        if (!kvi_leaf_cell_parse(g, &f, page, middle, &cell))
+        if (!kvi_leaf_key_parse(g, &f, page, middle, &there))
             return -1;
-        order = kvi_tail_compare(cell.key, cell.key_bytes, key.data, key.size,
-                                 f.prefix_bytes + KVI_HEAD_BYTES);
-        if (order == 0) {
+        order = compare_keys(reversed, there, key, f.prefix_bytes + KVI_HEAD_BYTES);
+        if (order == 0)
             *exact = true;
+        if (order == 0 && !repeat)
             return (int)middle;
-        }
         if (order < 0)
             low = middle + 1;
         else
@@ -192,12 +270,28 @@ static KVI_NOINLINE int leaf_tie(const struct kvi_geometry *g, const uint8_t *pa
     return (int)low;
 }
 
-int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
-                  bool *exact)
+static KVI_NOINLINE int leaf_tie_plain(const struct kvi_geometry *g, const uint8_t *page,
+                                       uint32_t first, struct kvi_key key, uint32_t head,
+                                       bool *exact)
+{
+    return leaf_tie(g, page, first, key, head, false, false, exact);
+}
+
+static KVI_NOINLINE int leaf_tie_other(const struct kvi_geometry *g, const uint8_t *page,
+                                       uint32_t first, struct kvi_key key, uint32_t head,
+                                       bool reversed, bool *exact)
+{
+    return leaf_tie(g, page, first, key, head, reversed, true, exact);
+}
+
+/* `plain`: as kvi_leaf_find. Else keys may repeat, and be reversed. */
+static KVI_ALWAYS_INLINE int leaf_search(const struct kvi_geometry *g, const uint8_t *page,
+                                         struct kvi_key key, bool plain, bool reversed, bool *exact)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    int side = prefix_side(page, f.prefix_bytes, key);
-    struct kvi_leaf_cell cell;
+    int side = reversed ? prefix_side_reversed(page, f.prefix_bytes, key)
+                        : prefix_side(page, f.prefix_bytes, key);
+    struct kvi_key there;
     uint32_t head, slot;
     int order;
 
@@ -205,18 +299,143 @@ int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_
     *exact = false;
     if (KVI_UNLIKELY(side))
         return side < 0 ? 0 : (int)f.count;
-    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    head = reversed ? kvi_key_head_reversed(key.data, key.size, f.prefix_bytes)
+                    : kvi_key_head(key.data, key.size, f.prefix_bytes);
     slot = heads_below(page + f.heads_at, f.count, head);
     if (slot == f.count || kvi_node_head(&f, page, slot) != head)
         return (int)slot;
-    if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &f, page, slot, &cell)))
+    if (KVI_UNLIKELY(!kvi_leaf_key_parse(g, &f, page, slot, &there)))
         return -1;
-    order = kvi_tail_compare(cell.key, cell.key_bytes, key.data, key.size,
-                             f.prefix_bytes + KVI_HEAD_BYTES);
+    order = compare_keys(reversed, there, key, f.prefix_bytes + KVI_HEAD_BYTES);
     *exact = order == 0;
     if (KVI_LIKELY(order >= 0))
         return (int)slot;
-    return leaf_tie(g, page, slot, key, head, exact);
+    return plain ? leaf_tie_plain(g, page, slot, key, head, exact)
+                 : leaf_tie_other(g, page, slot, key, head, reversed, exact);
+}
+
+int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                  bool *exact)
+{
+    return leaf_search(g, page, key, true, false, exact);
+}
+
+static int leaf_search_custom(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                              const uint8_t *page, struct kvi_key key, bool *exact)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t low = 0, high = f.count;
+    struct kvi_key there;
+
+    *exact = false;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order;
+
+        if (!kvi_leaf_key_parse(g, &f, page, middle, &there))
+            return -1;
+        order = kvi_shape_compare_keys(shape, there, key);
+        *exact = *exact || order == 0;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (int)low;
+}
+
+/* The first value of the set in a slot; false: damage. */
+static bool first_value(const struct kvi_geometry *g, const struct kvi_node_frame *f,
+                        const uint8_t *page, uint32_t slot, struct kvi_key *value)
+{
+    struct kvi_leaf_cell cell;
+    struct kvi_set set;
+
+    if (!kvi_leaf_cell_parse(g, f, page, slot, &cell) || cell.kind != KVI_CELL_SET ||
+        !kvi_set_open(cell.payload, cell.payload_bytes, &set))
+        return false;
+    *value = kvi_set_value(&set, 0);
+    return true;
+}
+
+/* The slot, of those from `slot` on that have the probe's key, where its value belongs. Mostly there
+ * is but one. */
+static int choose_set(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                      const uint8_t *page, const struct kvi_probe *probe, uint32_t slot)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    struct kvi_key there;
+
+    while (probe->where != KVI_PROBE_FIRST && slot + 1 < f.count &&
+           kvi_node_head(&f, page, slot + 1) == kvi_node_head(&f, page, slot)) {
+        if (!kvi_leaf_key_parse(g, &f, page, slot + 1, &there))
+            return -1;
+        if (kvi_shape_compare_keys(shape, there, probe->key) != 0)
+            break;
+        if (probe->where == KVI_PROBE_VALUE) {
+            if (!first_value(g, &f, page, slot + 1, &there))
+                return -1;
+            if (kvi_shape_compare_values(shape, there, probe->value) > 0)
+                break;
+        }
+        slot++;
+    }
+    return (int)slot;
+}
+
+int kvi_leaf_probe(const struct kvi_geometry *g, const struct kvi_shape *shape, const uint8_t *page,
+                   const struct kvi_probe *probe, bool *exact)
+{
+    int slot;
+
+    *exact = false;
+    if (KVI_UNLIKELY(kvi_header_flags(page) != kvi_shape_page_flags(shape, 0)))
+        return -1;
+    if (shape->key_order == KV_ORDER_BYTES)
+        slot = leaf_search(g, page, probe->key, false, false, exact);
+    else if (shape->key_order != KV_ORDER_CUSTOM)
+        slot = leaf_search(g, page, probe->key, false, true, exact);
+    else
+        slot = leaf_search_custom(g, shape, page, probe->key, exact);
+    if (slot < 0 || !*exact || !shape->duplicates)
+        return slot;
+    return choose_set(g, shape, page, probe, (uint32_t)slot);
+}
+
+int kvi_leaf_aim(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t head, slot;
+
+    if (KVI_UNLIKELY(prefix_side(page, f.prefix_bytes, key) != 0))
+        return (int)f.count;
+    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
+    slot = heads_below(page + f.heads_at, f.count, head);
+    if (slot == f.count || kvi_node_head(&f, page, slot) != head)
+        return (int)f.count;
+    __builtin_prefetch(page + kvi_node_off(&f, page, slot));
+    return (int)slot;
+}
+
+int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
+                 unsigned slot, struct kvi_leaf_cell *cell_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t skip = f.prefix_bytes + KVI_HEAD_BYTES;
+    bool exact = false;
+    int order, found;
+
+    if (slot >= f.count)
+        return 0;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &f, page, slot, cell_out)))
+        return -1;
+    order = kvi_tail_compare(cell_out->key, cell_out->key_bytes, key.data, key.size, skip);
+    if (KVI_LIKELY(order >= 0))
+        return order == 0;
+    found = leaf_tie_plain(g, page, slot, key, kvi_node_head(&f, page, slot), &exact);
+    if (found < 0 || !exact)
+        return found < 0 ? -1 : 0;
+    return kvi_leaf_cell_parse(g, &f, page, (uint32_t)found, cell_out) ? 1 : -1;
 }
 
 /* ---- Cells ---- */
@@ -235,6 +454,44 @@ bool kvi_branch_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsig
     struct kvi_node_frame f = kvi_node_frame(g, page);
 
     return kvi_branch_cell_parse(g, &f, page, slot, cell_out);
+}
+
+struct kvi_counts kvi_branch_counts(const uint8_t *page, const struct kvi_branch_cell *cell)
+{
+    unsigned flags = kvi_header_flags(page);
+    const uint8_t *at = cell->suffix - kvi_branch_head(flags) + KVI_BRANCH_CELL_HEAD;
+    struct kvi_counts counts = {0, 0};
+
+    if (flags & KVI_PAGE_COUNTED)
+        counts.records = kvi_le_load48(at);
+    if (flags & KVI_PAGE_COUNTED && flags & KVI_PAGE_COUNTED_KEYS)
+        counts.keys = kvi_le_load48(at + KVI_BRANCH_COUNT_BYTES);
+    return counts;
+}
+
+bool kvi_leaf_counts(const struct kvi_geometry *g, const uint8_t *page,
+                     struct kvi_counts *counts_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    struct kvi_leaf_cell cell;
+
+    *counts_out = (struct kvi_counts){0, 0};
+    if (!(f.flags & KVI_PAGE_SETS)) {
+        counts_out->records = f.count;
+        return true;
+    }
+    for (uint32_t i = 0; i < f.count; i++) {
+        uint32_t values;
+
+        if (!kvi_leaf_cell_parse(g, &f, page, i, &cell) || cell.kind != KVI_CELL_SET)
+            return false;
+        values = kvi_set_count(cell.payload, cell.payload_bytes);
+        if (values == 0)
+            return false;
+        counts_out->records += values;
+        counts_out->keys += !kvi_set_is_continued(cell.payload, cell.payload_bytes);
+    }
+    return true;
 }
 
 bool kvi_overflow_ref_load(const struct kvi_leaf_cell *cell, struct kvi_overflow_ref *out)

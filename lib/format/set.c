@@ -368,6 +368,17 @@ static bool order_known(const struct kvi_shape *shape)
     return shape->value_order != KV_ORDER_CUSTOM || shape->value_custom.compare;
 }
 
+static const char *check_values(const struct kvi_shape *shape, const struct kvi_set *set)
+{
+    if (shape->fixed && (set->ends || set->item_bytes != shape->item_bytes))
+        return "a value of another size than the table's";
+    for (uint32_t i = 1; order_known(shape) && i < set->count; i++) {
+        if (kvi_shape_compare_values(shape, kvi_set_value(set, i - 1), kvi_set_value(set, i)) >= 0)
+            return "values that do not ascend";
+    }
+    return NULL;
+}
+
 const char *kvi_set_check(const struct kvi_shape *shape, const uint8_t *payload,
                           uint32_t payload_bytes)
 {
@@ -377,12 +388,5 @@ const char *kvi_set_check(const struct kvi_shape *shape, const uint8_t *payload,
         return "a set whose sizes do not add up";
     if (set.ends && common_size(&set, 0, set.count))
         return "a set that is not packed, its values having one size";
-    if (shape->fixed && (set.ends || set.item_bytes != shape->item_bytes))
-        return "a value of another size than the table's";
-    for (uint32_t i = 1; order_known(shape) && i < set.count; i++) {
-        if (kvi_shape_compare_values(shape, kvi_set_value(&set, i - 1), kvi_set_value(&set, i)) >=
-            0)
-            return "values that do not ascend";
-    }
-    return NULL;
+    return shape ? check_values(shape, &set) : NULL;
 }

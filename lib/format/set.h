@@ -96,7 +96,7 @@ uint32_t kvi_set_joined_bytes(const struct kvi_set *a, const struct kvi_set *b);
 void kvi_set_write_joined(uint8_t *to, const struct kvi_set *a, const struct kvi_set *b);
 
 /* NULL, or what is wrong with the set in the order of the shape (custom and not registered: order
- * is not looked at) and its fixed size. For check. */
+ * is not looked at) and its fixed size. `shape` NULL: only what can be told without. For check. */
 const char *kvi_set_check(const struct kvi_shape *shape, const uint8_t *payload,
                           uint32_t payload_bytes);
 

@@ -26,6 +26,20 @@ enum composite_mark { MARK_VALUES = 0x01, MARK_BEHIND = 0x02, MARK_ESCAPED = 0xF
 
 /* ---- Shapes ---- */
 
+static unsigned leaf_flags(const struct kvi_shape *shape)
+{
+    return (shape->duplicates ? KVI_PAGE_SETS : 0) |
+           (unsigned)shape->key_order << KVI_PAGE_ORDER_SHIFT |
+           (unsigned)shape->align_log2 << KVI_PAGE_ALIGN_SHIFT;
+}
+
+static unsigned branch_flags(const struct kvi_shape *shape)
+{
+    return (shape->counted ? KVI_PAGE_COUNTED : 0) |
+           (shape->duplicates ? KVI_PAGE_COUNTED_KEYS : 0) |
+           (shape->custom ? (unsigned)KV_ORDER_CUSTOM << KVI_PAGE_ORDER_SHIFT : 0);
+}
+
 void kvi_shape_init(struct kvi_shape *shape, const struct kvi_table_record *record)
 {
     memset(shape, 0, sizeof(*shape));
@@ -39,21 +53,8 @@ void kvi_shape_init(struct kvi_shape *shape, const struct kvi_table_record *reco
     shape->align_log2 = record->align_log2;
     shape->key_bytes = record->key_bytes;
     shape->item_bytes = record->item_bytes;
-}
-
-uint16_t kvi_shape_page_flags(const struct kvi_shape *shape, unsigned level)
-{
-    unsigned flags = 0;
-
-    if (level == 0) {
-        flags |= shape->duplicates ? KVI_PAGE_SETS : 0;
-        flags |= (unsigned)shape->key_order << KVI_PAGE_ORDER_SHIFT;
-        return (uint16_t)(flags | (unsigned)shape->align_log2 << KVI_PAGE_ALIGN_SHIFT);
-    }
-    flags |= shape->counted ? KVI_PAGE_COUNTED : 0;
-    flags |= shape->duplicates ? KVI_PAGE_COUNTED_KEYS : 0;
-    flags |= shape->custom ? (unsigned)KV_ORDER_CUSTOM << KVI_PAGE_ORDER_SHIFT : 0;
-    return (uint16_t)flags;
+    shape->page_flags[0] = (uint16_t)leaf_flags(shape);
+    shape->page_flags[1] = (uint16_t)branch_flags(shape);
 }
 
 bool kvi_shape_searchable(const struct kvi_shape *shape)

@@ -48,8 +48,9 @@ struct kvi_shape {
     uint8_t key_order;   /* enum kv_order */
     uint8_t value_order; /* enum kv_order */
     uint8_t align_log2;
-    uint32_t key_bytes;  /* integer keys: 4 or 8, 0 until the first is put */
-    uint32_t item_bytes; /* fixed */
+    uint16_t page_flags[2]; /* KVI_HEADER_FLAGS of leaves, and of branches */
+    uint32_t key_bytes;     /* integer keys: 4 or 8, 0 until the first is put */
+    uint32_t item_bytes;    /* fixed */
     struct kvi_comparator key_custom;
     struct kvi_comparator value_custom;
 };
@@ -57,8 +58,11 @@ struct kvi_shape {
 /* The shape that a table record tells; comparators are left NULL. */
 void kvi_shape_init(struct kvi_shape *shape, const struct kvi_table_record *record);
 
-/* KV_HEADER_FLAGS of its leaf (level 0) and branch pages. */
-uint16_t kvi_shape_page_flags(const struct kvi_shape *shape, unsigned level);
+/* KVI_HEADER_FLAGS of its leaf (level 0) and branch pages. */
+static inline uint16_t kvi_shape_page_flags(const struct kvi_shape *shape, unsigned level)
+{
+    return shape->page_flags[level > 0];
+}
 
 /* Whether searching is possible: custom orders need their comparators. */
 bool kvi_shape_searchable(const struct kvi_shape *shape);

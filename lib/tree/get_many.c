@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many keys at once: their descents take turns, so that the memory that one waits for comes while
+ * the others go on.
+ *
+ *     level 2   | find k0, ask for its child | find k1, ask | ... | find k15, ask |
+ *               | ask for the heads of k0's child | of k1's | ...
+ *     level 1   | find k0 ...
+ *     leaves    | aim k0: heads, ask for its cell | aim k1 | ...
+ *               | compare k0's cell | k1's | ...
+ *
+ * A page is asked for in two steps: first its header and the note of its verification, then, when
+ * all keys of the group have done that, the lines of its heads. Asking for several lines of a page
+ * whose translation is not known yet starts as many walks of the page tables: with one the others
+ * wait for nothing, and a group of 16 takes 85 ns a key instead of 150 (1 M records, AMD Zen 5).
+ *
+ * Everything that a get checks is checked here, page by page. Allocates nothing but what a probe of
+ * a long key needs. Any number of threads in a read txn.
+ */
+#include <string.h>
+
+#include "kv.h"
+#include "tree/path.h"
+#include "tree/tree.h"
+#include "tree/value.h"
+
+/* Keys that take turns. More of them hide no more, and their pages' first lines must stay in the
+ * nearest cache: 16 times 16 lines of a branch are a third of it. */
+#define GROUP_MAX 16u
+
+struct lane {
+    struct kvi_key key;
+    struct kvi_ref ref;  /* of the page that it comes to next */
+    const uint8_t *page; /* its leaf */
+    int slot;            /* where the heads led to there */
+};
+
+struct group {
+    struct kvi_tree *tree;
+    unsigned count;
+    struct lane lanes[GROUP_MAX];
+};
+
+/* ---- Asking for pages ---- */
+
+static inline const uint8_t *page_at(const struct kvi_view *view, struct kvi_ref ref)
+{
+    return view->map->base + (ref.pgno << view->map->geometry.page_shift);
+}
+
+/* Header and note. A page of this txn's own (tag 0) is in memory that was written lately. */
+static inline void ask_first(const struct kvi_view *view, struct kvi_ref ref)
+{
+    if (KVI_UNLIKELY(ref.tag == 0 || ref.pgno >= view->page_end))
+        return;
+    __builtin_prefetch((const void *)&view->map->notes[ref.pgno]);
+    __builtin_prefetch(page_at(view, ref));
+}
+
+/* Heads and offsets of the pages of all lanes. */
+static void ask_rest(const struct group *group, unsigned level)
+{
+    const struct kvi_view *view = group->tree->view;
+    unsigned lines = level > 0 ? KVI_PREFETCH_BRANCH_LINES : KVI_PREFETCH_LEAF_LINES;
+
+    for (unsigned i = 0; i < group->count; i++) {
+        struct kvi_ref ref = group->lanes[i].ref;
+
+        if (KVI_UNLIKELY(ref.tag == 0 || ref.pgno >= view->page_end))
+            continue;
+        for (unsigned line = 1; line < lines; line++)
+            __builtin_prefetch(page_at(view, ref) + line * KVI_PREFETCH_LINE_BYTES);
+    }
+}
+
+/* ---- Descending ---- */
+
+static inline int enter(const struct kvi_tree *tree, struct kvi_ref ref, unsigned level,
+                        const uint8_t **page_out)
+{
+    int rc;
+
+    if (KVI_UNLIKELY(tree->pager != NULL))
+        return kvi_tree_page(tree, ref, level, page_out);
+    rc = kvi_view_page(tree->view, ref, kvi_tree_type(level), level, page_out);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (KVI_UNLIKELY(!kvi_node_frame_ok(kvi_tree_geometry(tree), *page_out)))
+        return kvi_tree_damaged(tree, ref.pgno, "tree page with a bad frame");
+    return 0;
+}
+
+/* From the branches of a level to their children's references. */
+static int step(struct group *group, unsigned level)
+{
+    const struct kvi_tree *tree = group->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+
+    for (unsigned i = 0; i < group->count; i++) {
+        struct lane *lane = &group->lanes[i];
+        struct kvi_branch_cell cell;
+        const uint8_t *page;
+        int slot;
+        int rc = enter(tree, lane->ref, level, &page);
+
+        if (KVI_UNLIKELY(rc))
+            return rc;
+        slot = kvi_branch_find(g, page, lane->key);
+        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
+            return kvi_tree_damaged(tree, lane->ref.pgno, "branch page with a bad cell");
+        lane->ref = cell.ref;
+        ask_first(tree->view, cell.ref);
+    }
+    ask_rest(group, level - 1);
+    return 0;
+}
+
+/* Into the leaves, as far as the heads tell. */
+static int aim(struct group *group)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(group->tree);
+
+    for (unsigned i = 0; i < group->count; i++) {
+        struct lane *lane = &group->lanes[i];
+        int rc = enter(group->tree, lane->ref, 0, &lane->page);
+
+        if (KVI_UNLIKELY(rc))
+            return rc;
+        lane->slot = kvi_leaf_aim(g, lane->page, lane->key);
+    }
+    return 0;
+}
+
+/* ---- Results ---- */
+
+/* Named tables count as absent, as their values are the library's. */
+static inline int show(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
+                       struct kv_val *value_out, size_t *found)
+{
+    struct kvi_tree_value value;
+    int rc;
+
+    if (KVI_LIKELY(cell->kind == KVI_CELL_VALUE)) {
+        *value_out = (struct kv_val){cell->payload_bytes, (void *)(uintptr_t)cell->payload};
+        *found += 1;
+        return 0;
+    }
+    rc = kvi_value_load(tree, cell, &value);
+    if (rc || value.kind == KVI_CELL_TABLE)
+        return rc;
+    *value_out = (struct kv_val){(size_t)value.size_bytes, (void *)(uintptr_t)value.data};
+    *found += 1;
+    return 0;
+}
+
+static int compare(const struct group *group, struct kv_val *values_out, size_t *found)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(group->tree);
+
+    for (unsigned i = 0; i < group->count; i++) {
+        const struct lane *lane = &group->lanes[i];
+        struct kvi_leaf_cell cell;
+        int hit = kvi_leaf_hit(g, lane->page, lane->key, (unsigned)lane->slot, &cell);
+        int rc = 0;
+
+        if (KVI_UNLIKELY(hit < 0))
+            return kvi_tree_damaged(group->tree, lane->ref.pgno, "leaf page with a bad cell");
+        if (hit)
+            rc = show(group->tree, &cell, &values_out[i], found);
+        if (KVI_UNLIKELY(rc))
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- Groups ---- */
+
+static int get_group(struct group *group, const struct kv_val *keys, struct kv_val *values_out,
+                     size_t *found)
+{
+    const struct kvi_tree *tree = group->tree;
+    int rc = 0;
+
+    for (unsigned i = 0; i < group->count; i++) {
+        group->lanes[i].key = (struct kvi_key){keys[i].data, keys[i].size};
+        group->lanes[i].ref = tree->record.root;
+        values_out[i] = (struct kv_val){0, NULL};
+    }
+    for (unsigned level = tree->record.depth - 1u; !rc && level > 0; level--)
+        rc = step(group, level);
+    if (!rc)
+        rc = aim(group);
+    return rc ? rc : compare(group, values_out, found);
+}
+
+/* One key in a tree of any shape. */
+static int get_one(struct kvi_tree *tree, const struct kv_val *key, struct kv_val *value_out,
+                   size_t *found)
+{
+    struct kvi_tree_value value;
+    int rc = kvi_tree_get(tree, (struct kvi_key){key->data, key->size}, &value);
+
+    if (rc || value.kind == KVI_CELL_TABLE)
+        return rc == KV_ENOTFOUND ? 0 : rc;
+    *value_out = (struct kv_val){(size_t)value.size_bytes, (void *)(uintptr_t)value.data};
+    *found += 1;
+    return 0;
+}
+
+int kvi_tree_get_many(struct kvi_tree *tree, const struct kv_val *keys, size_t count,
+                      struct kv_val *values_out, size_t *found_out)
+{
+    bool turns = tree->shape.plain && tree->record.depth > 0 && count > 1;
+    struct group group;
+    int rc = 0;
+
+    *found_out = 0;
+    if (KVI_UNLIKELY(tree->record.depth > KVI_DEPTH_MAX))
+        return kvi_tree_damaged(tree, tree->record.root.pgno, "tree deeper than possible");
+    group.tree = tree;
+    for (size_t at = 0; !rc && turns && at < count; at += group.count) {
+        group.count = count - at < GROUP_MAX ? (unsigned)(count - at) : GROUP_MAX;
+        rc = get_group(&group, keys + at, values_out + at, found_out);
+    }
+    for (size_t i = 0; !rc && !turns && i < count; i++) {
+        values_out[i] = (struct kv_val){0, NULL};
+        rc = get_one(tree, &keys[i], &values_out[i], found_out);
+    }
+    return rc;
+}
