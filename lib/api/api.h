@@ -56,6 +56,9 @@ KVI_MUST_CHECK static inline int kvi_api_value(struct kvi_txn_table *table,
 KVI_MUST_CHECK int kvi_api_duplicates(const struct kvi_txn_table *table, const char *what);
 KVI_MUST_CHECK int kvi_api_single(const struct kvi_txn_table *table, const char *what);
 
+/* As kvi_api_key for the bounds of a range, which may be NULL. */
+KVI_MUST_CHECK int kvi_api_range(struct kvi_txn_table *table, const struct kv_range *range);
+
 /* The txn may be used (for a change) and has this table. */
 KVI_MUST_CHECK static inline int kvi_api_table(struct kv_txn *txn, kv_table handle, bool change,
                                                struct kvi_txn_table **table_out)

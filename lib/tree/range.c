@@ -17,13 +17,14 @@
  * A range whose from is behind its to is empty, and no error: whoever uses it finds out by the
  * places that its probes lead to. Owns no key but a prefix's end. Any thread.
  */
+#include "tree/range.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "kv.h"
-#include "tree/tree.h"
 
 #define RANGE_FLAGS_KNOWN (KV_FROM_EXCLUSIVE | KV_TO_INCLUSIVE)
 
@@ -146,4 +147,22 @@ void kvi_range_release(struct kvi_range *range)
     range->from_given = false;
     range->to_given = false;
     range->heap = NULL;
+}
+
+int kvi_range_place(struct kvi_tree *tree, const struct kvi_probe *probe, enum kvi_path_end end,
+                    struct kvi_path *path)
+{
+    bool exact = false;
+    int rc;
+
+    if (!probe) {
+        rc = kvi_path_edge(tree, end, KVI_PATH_READ, path);
+        if (!rc && path->depth > 0 && end == KVI_PATH_LAST)
+            kvi_path_leaf(path)->slot++;
+        return rc;
+    }
+    rc = kvi_path_probe(tree, probe, KVI_PATH_READ, path, &exact);
+    if (!rc && exact && probe->where == KVI_PROBE_LAST)
+        kvi_path_leaf(path)->slot++;
+    return rc;
 }

@@ -139,14 +139,18 @@ KVI_MUST_CHECK int kvi_range_init(struct kvi_range *range_out, const struct kvi_
                                   const struct kv_range *range);
 void kvi_range_release(struct kvi_range *range);
 
-/* As kv_del_range. A table record (kind TABLE) in the range: KV_EINCOMPATIBLE. */
+/* As kv_del_range. `tables`: the tree may hold table records, which must be looked for: one in the
+ * range (kind TABLE) is KV_EINCOMPATIBLE. */
 KVI_MUST_CHECK int kvi_tree_delete_range(struct kvi_tree *tree, const struct kvi_range *range,
-                                         uint64_t *records_out);
+                                         bool tables, uint64_t *records_out);
 
-/* Records and keys before a place, in a tree that counts; and an estimate of the records of a range
- * in any tree. */
+/* In a tree that counts (KV_EINCOMPATIBLE else): the records before a place, and the keys of which
+ * any stands before it; and those of a range. And an estimate of the records of a range in any
+ * tree. */
 KVI_MUST_CHECK int kvi_tree_rank(struct kvi_tree *tree, const struct kvi_probe *place,
                                  struct kvi_counts *before_out);
+KVI_MUST_CHECK int kvi_tree_count(struct kvi_tree *tree, const struct kvi_range *range,
+                                  struct kvi_counts *counts_out);
 KVI_MUST_CHECK int kvi_tree_estimate(struct kvi_tree *tree, const struct kvi_range *range,
                                      struct kvi_counts *counts_out);
 
