@@ -12,7 +12,10 @@
 #include "tree/value.h"
 
 /* Leaves whose headers are asked for at once: enough to hide one miss behind the others. */
-#define AHEAD_LEAVES 32u
+#define AHEAD_LEAVES 64u
+
+/* The kernel maps so much of a file around a page that is touched, if it is at hand. */
+#define MAPPED_BYTES 65536u
 
 /* A branch on the way down. */
 struct level {
@@ -73,6 +76,38 @@ static int free_runs(struct kvi_drop *drop, const uint8_t *leaf, unsigned from, 
     return rc;
 }
 
+/* Where a leaf of the file stands; NULL: it is not in the file, or not in the mapping. */
+static const uint8_t *place_of(const struct kvi_view *view, struct kvi_ref ref)
+{
+    if (KVI_UNLIKELY(ref.tag == 0 || ref.pgno >= view->page_end ||
+                     ref.pgno >= view->map->pages_max))
+        return NULL;
+    return view->map->base + (ref.pgno << view->map->geometry.page_shift);
+}
+
+/* Asks for the headers of leaves, or for more of them. What the process has not mapped yet cannot be
+ * asked for: one page of each group that the kernel maps at once is read first. */
+static void ask_for_leaves(const struct kvi_drop *drop, const struct kvi_ref *refs, unsigned count)
+{
+    const struct kvi_view *view = drop->tree->view;
+    uint64_t group = UINT64_MAX;
+
+    for (unsigned i = 0; i < count; i++) {
+        const uint8_t *page = place_of(view, refs[i]);
+
+        if (!page || (refs[i].pgno << view->map->geometry.page_shift) / MAPPED_BYTES == group)
+            continue;
+        group = (refs[i].pgno << view->map->geometry.page_shift) / MAPPED_BYTES;
+        (void)*(const volatile uint8_t *)page;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (drop->runs)
+            kvi_tree_prefetch(view, refs[i], 0);
+        else
+            __builtin_prefetch(view->map->base + (refs[i].pgno << view->map->geometry.page_shift));
+    }
+}
+
 /* Whether the leaf's header is that of the page meant, as far as can be told without its checksum.
  */
 static bool header_ok(const struct kvi_tree *tree, const uint8_t *page, struct kvi_ref ref)
@@ -86,47 +121,45 @@ static bool header_ok(const struct kvi_tree *tree, const uint8_t *page, struct k
  * trees with sets count in their branches. */
 static int count_leaf(struct kvi_drop *drop, struct kvi_ref ref)
 {
-    const struct kvi_view *view = drop->tree->view;
-    const uint8_t *page = NULL;
+    const uint8_t *page = place_of(drop->tree->view, ref);
     int rc = 0;
 
-    if (KVI_LIKELY(ref.tag && ref.pgno < view->page_end && ref.pgno < view->map->pages_max)) {
-        page = view->map->base + (ref.pgno << view->map->geometry.page_shift);
-        if (KVI_UNLIKELY(!header_ok(drop->tree, page, ref)))
-            page = NULL;
-    }
-    if (!page) /* changed in this txn; or it tells what is wrong with the page */
+    /* changed in this txn; or kvi_tree_page tells what is wrong with it */
+    if (KVI_UNLIKELY(!page || !header_ok(drop->tree, page, ref)))
         rc = kvi_tree_page(drop->tree, ref, 0, &page);
     if (!rc)
         drop->counts.records += kvi_header_count(page);
     return rc;
 }
 
-static int drop_leaf(struct kvi_drop *drop, struct kvi_ref ref, bool count)
+/* What must be known of a leaf, or freed with it, before it is. */
+static int look_at_leaf(struct kvi_drop *drop, struct kvi_ref ref, bool count)
 {
     const uint8_t *page;
-    int rc = 0;
+    int rc;
 
-    if (drop->runs) {
-        rc = kvi_tree_page(drop->tree, ref, 0, &page);
-        if (!rc && count)
-            drop->counts.records += kvi_header_count(page);
-        if (!rc)
-            rc = free_runs(drop, page, 0, kvi_header_count(page));
-    } else if (count) {
-        rc = count_leaf(drop, ref);
-    }
-    return rc ? rc : free_page(drop->tree, ref, 0);
+    if (!drop->runs)
+        return count_leaf(drop, ref);
+    rc = kvi_tree_page(drop->tree, ref, 0, &page);
+    if (!rc && count)
+        drop->counts.records += kvi_header_count(page);
+    return rc ? rc : free_runs(drop, page, 0, kvi_header_count(page));
 }
 
-static void ask_for_leaf(const struct kvi_drop *drop, struct kvi_ref ref)
+/* Leaves that are looked at, then those pages are freed: loops of their own, so that the misses of
+ * the first overlap. */
+static int drop_few(struct kvi_drop *drop, const struct kvi_ref *refs, unsigned n, bool count)
 {
-    const struct kvi_view *view = drop->tree->view;
+    int rc = 0;
 
-    if (drop->runs)
-        kvi_tree_prefetch(view, ref, 0);
-    else if (ref.pgno < view->page_end)
-        __builtin_prefetch(view->map->base + (ref.pgno << view->map->geometry.page_shift));
+    if (drop->runs || count) {
+        ask_for_leaves(drop, refs, n);
+        for (unsigned i = 0; !rc && i < n; i++)
+            rc = look_at_leaf(drop, refs[i], count);
+    }
+    for (unsigned i = 0; !rc && i < n; i++)
+        rc = free_page(drop->tree, refs[i], 0);
+    return rc;
 }
 
 /* The leaves at the slots [from, end) of a branch of level 1. */
@@ -134,27 +167,18 @@ static int drop_leaves(struct kvi_drop *drop, const uint8_t *branch, unsigned fr
                        bool count)
 {
     struct kvi_ref refs[AHEAD_LEAVES];
+    int rc = 0;
 
-    while (from < end) {
+    while (!rc && from < end) {
         unsigned n = end - from < AHEAD_LEAVES ? end - from : AHEAD_LEAVES;
 
-        for (unsigned i = 0; i < n; i++) {
-            int rc = kvi_tree_child(drop->tree, branch, from + i, &refs[i]);
-
-            if (rc)
-                return rc;
-            if (drop->runs || count)
-                ask_for_leaf(drop, refs[i]);
-        }
-        for (unsigned i = 0; i < n; i++) {
-            int rc = drop_leaf(drop, refs[i], count);
-
-            if (rc)
-                return rc;
-        }
+        for (unsigned i = 0; !rc && i < n; i++)
+            rc = kvi_tree_child(drop->tree, branch, from + i, &refs[i]);
+        if (!rc)
+            rc = drop_few(drop, refs, n, count);
         from += n;
     }
-    return 0;
+    return rc;
 }
 
 /* ---- Branches ---- */
@@ -230,7 +254,7 @@ int kvi_drop_root(struct kvi_drop *drop)
     if (record->depth > KVI_DEPTH_MAX)
         return kvi_tree_damaged(drop->tree, record->root.pgno, "tree deeper than possible");
     if (record->depth == 1)
-        rc = drop_leaf(drop, record->root, false);
+        rc = drop_few(drop, &record->root, 1, false);
     else if (record->depth > 1)
         rc = drop_branch(drop, record->root, record->depth - 1u, false);
     if (rc)
