@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors: open and close, parking, moves and reads. Changes through a cursor are in
- * cursor_change.c.
+ * Cursors: open and close, positions, moves and reads. Parking, bounds, moves by values, many
+ * records at once and changes are in the other cursor_*.c; see cursor.h.
  *
  * The common step, to the next record of the same leaf, costs an add, a compare and the decoding of
- * one cell. A step to another leaf compares the first keys of both: they must ascend, so that no
- * scan of a damaged tree comes to the same leaf twice.
+ * one cell: step_end is 0 for whoever needs more (duplicates, a place out of bounds). A step to
+ * another leaf compares the first records of both: they must ascend, so that no scan of a damaged
+ * tree comes to the same leaf twice.
  */
 #include "tree/cursor.h"
 
@@ -18,7 +19,6 @@
 #include "kv.h"
 #include "tree/value.h"
 
-#define LINE_BYTES 64u
 #define AHEAD_BYTES_MAX                                                                            \
     512u /* asked for at one step: a leaf of few large records is not read in whole */
 
@@ -32,8 +32,9 @@ int kvi_cursor_open(struct kvi_tree *tree, struct kvi_cursor **cursor_out)
     if (!cursor)
         return kvi_error(ENOMEM, "no memory for a cursor");
     memset(cursor, 0, offsetof(struct kvi_cursor, path));
-    cursor->note = NULL;
-    cursor->note_bytes = cursor->note_room = 0;
+    memset(&cursor->note, 0, sizeof(cursor->note));
+    memset(&cursor->own, 0, sizeof(cursor->own));
+    cursor->path.depth = 0;
     cursor->next = NULL;
     cursor->link = NULL;
     cursor->tree = tree;
@@ -57,7 +58,9 @@ void kvi_cursor_close(struct kvi_cursor *cursor)
         if (cursor->next)
             cursor->next->link = cursor->link;
     }
-    free(cursor->note);
+    kvi_cursor_unbound(cursor);
+    free(cursor->note.bytes);
+    free(cursor->own.bytes);
     free(cursor);
 }
 
@@ -68,21 +71,9 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree)
     cursor->state = KVI_CURSOR_NONE;
 }
 
-/* ---- Parking ---- */
+/* ---- Positions ---- */
 
-int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
-{
-    assert(cursor->path.depth > 0);
-    cursor->leaf = kvi_path_leaf(&cursor->path);
-    cursor->leaf_count = kvi_header_count(cursor->leaf->page);
-    cursor->state = KVI_CURSOR_AT;
-    cursor->before = false;
-    cursor->ahead_bytes = 0;
-    cursor->item = item;
-    return 0;
-}
-
-static int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
+int kvi_cursor_cell(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
 {
     const struct kvi_step *leaf = cursor->leaf;
 
@@ -93,112 +84,81 @@ static int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell
     return 0;
 }
 
-int kvi_cursor_note(struct kvi_cursor *cursor, struct kvi_key key, struct kvi_key value,
-                    enum kvi_cell_kind kind, bool before)
-{
-    (void)value;
-    if (key.size > cursor->note_room || !cursor->note) {
-        uint8_t *grown = realloc(cursor->note, key.size + 32);
-
-        if (!grown)
-            return kvi_error(ENOMEM, "no memory for a cursor's key");
-        cursor->note = grown;
-        cursor->note_room = key.size + 32;
-    }
-    if (key.size)
-        memcpy(cursor->note, key.data, key.size);
-    cursor->note_bytes = key.size;
-    cursor->kind = kind;
-    cursor->before = before;
-    cursor->state = KVI_CURSOR_PARKED;
-    return 0;
-}
-
-static int park(struct kvi_cursor *cursor)
+/* With duplicates: the set at the leaf's slot, and the place in it. */
+static int open_set(struct kvi_cursor *cursor, unsigned item)
 {
     struct kvi_leaf_cell cell;
-    int rc;
+    int rc = kvi_cursor_cell(cursor, &cell);
 
-    if (cursor->state != KVI_CURSOR_AT)
-        return 0;
-    rc = cell_here(cursor, &cell);
-    if (rc)
+    if (!rc)
+        rc = kvi_value_set(cursor->tree, &cell, &cursor->set);
+    if (rc) {
+        cursor->set.count = 0;
+        cursor->state = KVI_CURSOR_NONE;
         return rc;
-    return kvi_cursor_note(cursor, (struct kvi_key){cell.key, cell.key_bytes},
-                           (struct kvi_key){NULL, 0}, kvi_value_kind(&cell), cursor->before);
-}
-
-int kvi_cursors_park(struct kvi_tree *tree, const struct kvi_cursor *except)
-{
-    for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
-        int rc = c == except ? 0 : park(c);
-
-        if (rc)
-            return rc;
     }
+    assert(item < cursor->set.count || item == KVI_ITEM_LAST);
+    cursor->key = (struct kvi_key){cell.key, cell.key_bytes};
+    cursor->item = item < cursor->set.count ? item : cursor->set.count - 1;
     return 0;
 }
 
-int kvi_tree_park(struct kvi_tree *tree)
+/* What a position in a table with duplicates, or with bounds, needs more. */
+static KVI_NOINLINE int settle_more(struct kvi_cursor *cursor, unsigned item)
 {
-    tree->last_leaf = NULL;
-    return kvi_cursors_park(tree, NULL);
-}
+    int rc = cursor->bounds ? kvi_cursor_confine(cursor) : 0;
 
-void kvi_tree_unposition(struct kvi_tree *tree)
-{
-    for (struct kvi_cursor *c = tree->cursors; c; c = c->next)
-        c->state = KVI_CURSOR_NONE;
-}
-
-bool kvi_cursors_mark(struct kvi_tree *tree, struct kvi_key key, const struct kvi_key *value)
-{
-    bool any = false;
-
-    (void)value;
-    for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
-        c->marked = c->state == KVI_CURSOR_PARKED && c->note_bytes == key.size &&
-                    (key.size == 0 || memcmp(c->note, key.data, key.size) == 0);
-        any |= c->marked;
+    cursor->step_end = cursor->leaf->slot >= cursor->slot_begin ? cursor->slot_end : 0;
+    if (!rc && cursor->tree->shape.duplicates) {
+        cursor->step_end = 0;
+        rc = open_set(cursor, item);
     }
-    return any;
-}
-
-int kvi_cursors_follow(struct kvi_tree *tree, const struct kvi_leaf_cell *successor, unsigned item)
-{
-    for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
-        int rc = 0;
-
-        (void)item;
-        if (!c->marked)
-            continue;
-        c->marked = false;
-        if (successor)
-            rc = kvi_cursor_note(c, (struct kvi_key){successor->key, successor->key_bytes},
-                                 (struct kvi_key){NULL, 0}, kvi_value_kind(successor), true);
-        else
-            c->state = KVI_CURSOR_END;
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-int kvi_cursor_follow_path(struct kvi_cursor *self, const struct kvi_path *path, unsigned item)
-{
-    int rc;
-
-    kvi_path_copy(&self->path, path);
-    rc = kvi_cursor_settle(self, item);
-    self->before = true;
+    if (rc)
+        cursor->state = KVI_CURSOR_NONE;
     return rc;
 }
 
-/* ---- Positions ---- */
+int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
+{
+    assert(cursor->path.depth > 0);
+    cursor->leaf = kvi_path_leaf(&cursor->path);
+    cursor->slot_begin = 0;
+    cursor->slot_end = cursor->step_end = kvi_header_count(cursor->leaf->page);
+    cursor->state = KVI_CURSOR_AT;
+    cursor->before = false;
+    cursor->ahead_bytes = 0;
+    cursor->item = 0;
+    cursor->set.count = 0;
+    if (KVI_LIKELY(!cursor->bounds && !cursor->tree->shape.duplicates))
+        return 0;
+    return settle_more(cursor, item);
+}
 
-/* The path was led to a place that may be behind a leaf's last record: on to the next leaf, if
- * any. */
-static int settle_forward(struct kvi_cursor *cursor)
+int kvi_cursor_adopt(struct kvi_cursor *cursor, const struct kvi_path *path, unsigned item)
+{
+    enum kvi_cursor_state state = cursor->state;
+    bool before = cursor->before;
+    unsigned item_before = cursor->item;
+    struct kvi_path old;
+    int rc;
+
+    if (cursor->bounds)
+        kvi_path_copy(&old, &cursor->path);
+    kvi_path_copy(&cursor->path, path);
+    rc = kvi_cursor_settle(cursor, item);
+    if (rc || !cursor->bounds || kvi_cursor_inside(cursor))
+        return rc;
+    kvi_path_copy(&cursor->path, &old);
+    if (state == KVI_CURSOR_AT)
+        rc = kvi_cursor_settle(cursor, item_before);
+    if (rc)
+        return rc;
+    cursor->state = state;
+    cursor->before = before;
+    return KV_ENOTFOUND;
+}
+
+int kvi_cursor_settle_forward(struct kvi_cursor *cursor)
 {
     struct kvi_step *leaf;
 
@@ -214,184 +174,7 @@ static int settle_forward(struct kvi_cursor *cursor)
     return kvi_cursor_settle(cursor, 0);
 }
 
-int kvi_cursor_unpark(struct kvi_cursor *cursor)
-{
-    struct kvi_key key = {cursor->note, cursor->note_bytes};
-    bool before = cursor->before;
-    bool exact;
-    int rc;
-
-    if (cursor->state != KVI_CURSOR_PARKED)
-        return 0;
-    rc = kvi_path_find(cursor->tree, key, KVI_PATH_READ, &cursor->path, &exact);
-    if (!rc)
-        rc = settle_forward(cursor);
-    if (rc == KV_ENOTFOUND) {
-        cursor->state = KVI_CURSOR_END;
-        return 0;
-    }
-    if (rc) {
-        cursor->state = KVI_CURSOR_NONE;
-        return rc;
-    }
-    cursor->before = before || !exact;
-    return 0;
-}
-
-static int go_edge(struct kvi_cursor *cursor, enum kvi_path_end end)
-{
-    int rc;
-
-    cursor->state = KVI_CURSOR_NONE;
-    rc = kvi_path_edge(cursor->tree, end, KVI_PATH_READ, &cursor->path);
-    if (rc)
-        return rc;
-    if (cursor->path.depth == 0)
-        return KV_ENOTFOUND;
-    return kvi_cursor_settle(cursor, 0);
-}
-
-static int first_key(const struct kvi_tree *tree, const uint8_t *leaf, struct kvi_leaf_cell *cell)
-{
-    if (KVI_UNLIKELY(!kvi_leaf_cell_at(kvi_tree_geometry(tree), leaf, 0, cell)))
-        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
-    return 0;
-}
-
-/* Whether two leaves that follow one another do ascend. */
-static int check_order(const struct kvi_tree *tree, const uint8_t *left, const uint8_t *right)
-{
-    struct kvi_leaf_cell a, b;
-    int rc = first_key(tree, left, &a);
-
-    if (!rc)
-        rc = first_key(tree, right, &b);
-    if (!rc && KVI_UNLIKELY(kvi_key_compare(a.key, a.key_bytes, b.key, b.key_bytes) >= 0))
-        rc = kvi_tree_damaged(tree, kvi_header_pgno(right), "leaves out of order");
-    return rc;
-}
-
-/* At each step the part of the leaf ahead that lies as far in as this record in its own. */
-static inline void prefetch_ahead(const struct kvi_cursor *cursor)
-{
-    size_t from = (size_t)cursor->ahead_bytes * cursor->leaf->slot;
-
-    for (uint32_t at = 0; at < cursor->ahead_bytes;
-         at += LINE_BYTES) /* no bytes: ahead may be NULL */
-        __builtin_prefetch(cursor->ahead + from + at);
-}
-
-/* A scan came to another leaf: finds the one after it, so that its lines can be asked for while the
- * records of this one are read. Cells stand in no order, which is more than the processor
- * foresees. */
-static void look_ahead(struct kvi_cursor *cursor)
-{
-    const struct kvi_view *view = cursor->tree->view;
-    const struct kvi_step *parent = cursor->leaf - 1;
-    struct kvi_branch_cell cell;
-
-    if (cursor->path.depth < 2 || parent->slot + 1 >= kvi_header_count(parent->page) ||
-        !kvi_branch_cell_at(kvi_tree_geometry(cursor->tree), parent->page, parent->slot + 1, &cell))
-        return;
-    if (cell.ref.tag == 0 || cell.ref.pgno >= view->page_end)
-        return;
-    cursor->ahead = view->map->base + (cell.ref.pgno << view->map->geometry.page_shift);
-    cursor->ahead_bytes = view->map->geometry.page_size / cursor->leaf_count;
-    if (cursor->ahead_bytes > AHEAD_BYTES_MAX)
-        cursor->ahead_bytes = AHEAD_BYTES_MAX;
-    prefetch_ahead(cursor);
-}
-
-/* To the leaf after (forward) or before. KV_ENOTFOUND leaves the cursor as it was, other failures
- * without a position. */
-static int step_leaf(struct kvi_cursor *cursor, bool forward)
-{
-    const uint8_t *from = cursor->leaf->page;
-    int rc = forward ? kvi_path_leaf_after(cursor->tree, &cursor->path)
-                     : kvi_path_leaf_before(cursor->tree, &cursor->path);
-
-    if (!rc)
-        rc = forward ? check_order(cursor->tree, from, cursor->leaf->page)
-                     : check_order(cursor->tree, cursor->leaf->page, from);
-    if (!rc)
-        rc = kvi_cursor_settle(cursor, 0);
-    else if (rc != KV_ENOTFOUND)
-        cursor->state = KVI_CURSOR_NONE;
-    if (!rc && forward)
-        look_ahead(cursor);
-    return rc;
-}
-
-/* KV_NEXT but for its common case. */
-static KVI_NOINLINE int next_slow(struct kvi_cursor *cursor)
-{
-    int rc = kvi_cursor_unpark(cursor);
-
-    if (rc)
-        return rc;
-    if (cursor->state == KVI_CURSOR_NONE)
-        return go_edge(cursor, KVI_PATH_FIRST);
-    if (cursor->state == KVI_CURSOR_END)
-        return KV_ENOTFOUND;
-    if (cursor->before) {
-        cursor->before = false;
-        return 0;
-    }
-    if (cursor->leaf->slot + 1 < cursor->leaf_count) {
-        cursor->leaf->slot++;
-        return 0;
-    }
-    return step_leaf(cursor, true);
-}
-
-static inline int next(struct kvi_cursor *cursor)
-{
-    if (KVI_LIKELY(cursor->state == KVI_CURSOR_AT && !cursor->before &&
-                   cursor->leaf->slot + 1 < cursor->leaf_count)) {
-        cursor->leaf->slot++;
-        prefetch_ahead(cursor);
-        return 0;
-    }
-    return next_slow(cursor);
-}
-
-static int prev(struct kvi_cursor *cursor)
-{
-    int rc = kvi_cursor_unpark(cursor);
-
-    if (rc)
-        return rc;
-    if (cursor->state == KVI_CURSOR_NONE)
-        return go_edge(cursor, KVI_PATH_LAST);
-    if (cursor->state == KVI_CURSOR_END) {
-        rc = go_edge(cursor, KVI_PATH_LAST);
-        if (rc == KV_ENOTFOUND)
-            cursor->state = KVI_CURSOR_END;
-        return rc;
-    }
-    if (cursor->leaf->slot == 0)
-        return step_leaf(cursor, false);
-    cursor->leaf->slot--;
-    cursor->before = false;
-    return 0;
-}
-
-static int current(struct kvi_cursor *cursor)
-{
-    int rc = kvi_cursor_unpark(cursor);
-
-    if (rc)
-        return rc;
-    if (cursor->state == KVI_CURSOR_NONE)
-        return kvi_error(KV_EINVAL, "the cursor has no position");
-    if (cursor->state == KVI_CURSOR_END)
-        return KV_ENOTFOUND;
-    cursor->before = false;
-    return 0;
-}
-
-/* One slot back from where a search ended, for KV_AT_MOST. */
-static int settle_backward(struct kvi_cursor *cursor)
+int kvi_cursor_settle_backward(struct kvi_cursor *cursor)
 {
     struct kvi_step *leaf;
 
@@ -406,57 +189,336 @@ static int settle_backward(struct kvi_cursor *cursor)
     } else {
         leaf->slot--;
     }
-    return kvi_cursor_settle(cursor, 0);
+    return kvi_cursor_settle(cursor, KVI_ITEM_LAST);
 }
 
-static int search(struct kvi_cursor *cursor, int op, struct kvi_key key)
+int kvi_cursor_only_inside(struct kvi_cursor *cursor, int rc)
 {
-    bool exact;
-    int rc;
+    if (rc || !cursor->bounds || kvi_cursor_inside(cursor))
+        return rc;
+    cursor->state = KVI_CURSOR_NONE;
+    return KV_ENOTFOUND;
+}
+
+int kvi_cursor_edge(struct kvi_cursor *cursor, enum kvi_path_end end)
+{
+    bool given = false;
+    int rc = 0;
 
     cursor->state = KVI_CURSOR_NONE;
-    rc = kvi_path_find(cursor->tree, key, KVI_PATH_READ, &cursor->path, &exact);
+    cursor->leaf_steps = 0;
+    if (cursor->bounds)
+        rc = kvi_cursor_bound_edge(cursor, end, &given);
+    if (!rc && given)
+        rc = end == KVI_PATH_FIRST ? kvi_cursor_settle_forward(cursor)
+                                   : kvi_cursor_settle_backward(cursor);
+    else if (!rc)
+        rc = kvi_path_edge(cursor->tree, end, KVI_PATH_READ, &cursor->path);
+    if (!rc && cursor->path.depth == 0)
+        return KV_ENOTFOUND;
+    if (!rc && !given)
+        rc = kvi_cursor_settle(cursor, end == KVI_PATH_FIRST ? 0 : KVI_ITEM_LAST);
+    return kvi_cursor_only_inside(cursor, rc);
+}
+
+/* ---- Steps ---- */
+
+/* Without a comparator the order can't be told: then a scan may come to as many leaves as the file
+ * has pages. */
+static int count_steps(struct kvi_cursor *cursor, const uint8_t *leaf, bool forward)
+{
+    int64_t limit = (int64_t)cursor->tree->view->page_end;
+
+    if (forward != (cursor->leaf_steps > 0))
+        cursor->leaf_steps = 0;
+    cursor->leaf_steps += forward ? 1 : -1;
+    if (cursor->leaf_steps < limit && cursor->leaf_steps > -limit)
+        return 0;
+    return kvi_tree_damaged(cursor->tree, kvi_header_pgno(leaf), "more leaves than pages");
+}
+
+/* Order of the first records of two leaves. */
+static int compare_first(const struct kvi_tree *tree, const struct kvi_leaf_cell *a,
+                         const struct kvi_leaf_cell *b, int *order_out)
+{
+    struct kvi_key a_key = {a->key, a->key_bytes}, b_key = {b->key, b->key_bytes};
+    struct kvi_set set;
+    struct kvi_key a_value;
+    int rc;
+
+    *order_out = tree->shape.plain ? kvi_key_compare(a->key, a->key_bytes, b->key, b->key_bytes)
+                                   : kvi_shape_compare_keys(&tree->shape, a_key, b_key);
+    if (*order_out || !tree->shape.duplicates)
+        return 0;
+    rc = kvi_value_set(tree, a, &set);
     if (rc)
         return rc;
-    if (exact) {
-        return kvi_cursor_settle(cursor, 0);
+    a_value = kvi_set_value(&set, 0);
+    rc = kvi_value_set(tree, b, &set);
+    if (!rc)
+        *order_out = kvi_shape_compare_values(&tree->shape, a_value, kvi_set_value(&set, 0));
+    return rc;
+}
+
+int kvi_cursor_check_order(struct kvi_cursor *cursor, const uint8_t *left, const uint8_t *right,
+                           bool forward)
+{
+    const struct kvi_tree *tree = cursor->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_leaf_cell a, b;
+    int order, rc;
+
+    if (!tree->shape.plain && !kvi_shape_searchable(&tree->shape))
+        return count_steps(cursor, forward ? right : left, forward);
+    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, left, 0, &a)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(left), "leaf page with a bad cell");
+    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, right, 0, &b)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(right), "leaf page with a bad cell");
+    rc = compare_first(tree, &a, &b, &order);
+    if (!rc && KVI_UNLIKELY(order >= 0))
+        rc = kvi_tree_damaged(tree, kvi_header_pgno(right), "leaves out of order");
+    return rc;
+}
+
+/* Finds the leaf that follows while the records of this one are read. Cells stand in no order,
+ * which is more than the processor foresees. */
+static void look_ahead(struct kvi_cursor *cursor, bool forward)
+{
+    const struct kvi_view *view = cursor->tree->view;
+    const struct kvi_step *parent = cursor->leaf - 1;
+    struct kvi_branch_cell cell;
+    unsigned slot;
+
+    if (cursor->path.depth < 2)
+        return;
+    slot = forward ? parent->slot + 1 : parent->slot - 1; /* below 0: above any count */
+    if (slot >= kvi_header_count(parent->page) ||
+        !kvi_branch_cell_at(kvi_tree_geometry(cursor->tree), parent->page, slot, &cell))
+        return;
+    if (cell.ref.tag == 0 || cell.ref.pgno >= view->page_end)
+        return;
+    cursor->ahead = view->map->base + (cell.ref.pgno << view->map->geometry.page_shift);
+    cursor->ahead_bytes = view->map->geometry.page_size / kvi_header_count(cursor->leaf->page);
+    if (cursor->ahead_bytes > AHEAD_BYTES_MAX)
+        cursor->ahead_bytes = AHEAD_BYTES_MAX;
+    kvi_cursor_prefetch(cursor, cursor->leaf->slot);
+}
+
+static int path_leaf_beside(struct kvi_cursor *cursor, struct kvi_path *path, bool forward)
+{
+    const uint8_t *from = kvi_path_leaf(path)->page;
+    int rc = forward ? kvi_path_leaf_after(cursor->tree, path)
+                     : kvi_path_leaf_before(cursor->tree, path);
+
+    if (rc)
+        return rc;
+    return forward ? kvi_cursor_check_order(cursor, from, kvi_path_leaf(path)->page, true)
+                   : kvi_cursor_check_order(cursor, kvi_path_leaf(path)->page, from, false);
+}
+
+/* To the leaf after (forward) or before. KV_ENOTFOUND leaves the cursor as it was, other failures
+ * without a position. */
+static int step_leaf(struct kvi_cursor *cursor, bool forward)
+{
+    unsigned item = forward ? 0 : KVI_ITEM_LAST;
+    int rc;
+
+    if (cursor->bounds) {
+        struct kvi_path path;
+
+        if (forward ? cursor->slot_end < kvi_header_count(cursor->leaf->page)
+                    : cursor->slot_begin > 0)
+            return KV_ENOTFOUND;
+        kvi_path_copy(&path, &cursor->path);
+        rc = path_leaf_beside(cursor, &path, forward);
+        if (!rc)
+            rc = kvi_cursor_adopt(cursor, &path, item);
+    } else {
+        rc = path_leaf_beside(cursor, &cursor->path, forward);
+        if (!rc)
+            rc = kvi_cursor_settle(cursor, item);
     }
-    if (op == KV_AT_LEAST)
-        return settle_forward(cursor);
-    return op == KV_AT_MOST ? settle_backward(cursor) : KV_ENOTFOUND;
+    if (!rc)
+        look_ahead(cursor, forward);
+    else if (rc != KV_ENOTFOUND)
+        cursor->state = KVI_CURSOR_NONE;
+    return rc;
+}
+
+/* To an end of the bounds, or nowhere: the position is kept then. */
+static int edge_or_stay(struct kvi_cursor *cursor, enum kvi_path_end end)
+{
+    struct kvi_cursor saved = *cursor;
+    int rc = kvi_cursor_edge(cursor, end);
+
+    if (rc == KV_ENOTFOUND)
+        *cursor = saved;
+    return rc;
+}
+
+int kvi_cursor_step(struct kvi_cursor *cursor, bool forward)
+{
+    struct kvi_step *leaf = cursor->leaf;
+
+    if (KVI_UNLIKELY(!kvi_cursor_inside(cursor))) {
+        if (forward ? leaf->slot >= cursor->slot_begin : leaf->slot < cursor->slot_end)
+            return KV_ENOTFOUND;
+        return edge_or_stay(cursor, forward ? KVI_PATH_FIRST : KVI_PATH_LAST);
+    }
+    if (forward ? cursor->item + 1 < cursor->set.count : cursor->item > 0) {
+        cursor->item += forward ? 1 : -1U;
+    } else if (forward ? leaf->slot + 1 < cursor->slot_end : leaf->slot > cursor->slot_begin) {
+        leaf->slot += forward ? 1 : -1U;
+        kvi_cursor_prefetch(cursor, cursor->leaf->slot);
+        if (cursor->set.count) {
+            int rc = open_set(cursor, forward ? 0 : KVI_ITEM_LAST);
+
+            if (rc)
+                return rc;
+        }
+    } else {
+        return step_leaf(cursor, forward);
+    }
+    cursor->before = false;
+    return 0;
+}
+
+/* ---- Moves ---- */
+
+/* Whether KV_NEXT just goes to the next slot. */
+static inline bool steps_quickly(const struct kvi_cursor *cursor)
+{
+    return KVI_LIKELY(cursor->state == KVI_CURSOR_AT && !cursor->before &&
+                      cursor->leaf->slot + 1 < cursor->step_end);
+}
+
+/* KV_NEXT but for its common case. */
+static KVI_NOINLINE int next(struct kvi_cursor *cursor)
+{
+    int rc = kvi_cursor_unpark(cursor);
+
+    if (rc)
+        return rc;
+    if (cursor->state == KVI_CURSOR_NONE)
+        return kvi_cursor_edge(cursor, KVI_PATH_FIRST);
+    if (cursor->state == KVI_CURSOR_END)
+        return KV_ENOTFOUND;
+    if (cursor->before && kvi_cursor_inside(cursor)) {
+        cursor->before = false;
+        return 0;
+    }
+    return kvi_cursor_step(cursor, true);
+}
+
+static int prev(struct kvi_cursor *cursor)
+{
+    int rc = kvi_cursor_unpark(cursor);
+
+    if (rc)
+        return rc;
+    if (cursor->state == KVI_CURSOR_NONE)
+        return kvi_cursor_edge(cursor, KVI_PATH_LAST);
+    if (cursor->state == KVI_CURSOR_END)
+        return edge_or_stay(cursor, KVI_PATH_LAST);
+    return kvi_cursor_step(cursor, false);
+}
+
+int kvi_cursor_current(struct kvi_cursor *cursor)
+{
+    int rc = kvi_cursor_unpark(cursor);
+
+    if (rc)
+        return rc;
+    if (cursor->state == KVI_CURSOR_NONE)
+        return kvi_error(KV_EINVAL, "the cursor has no position");
+    if (cursor->state == KVI_CURSOR_END || (cursor->before && !kvi_cursor_inside(cursor)))
+        return KV_ENOTFOUND;
+    cursor->before = false;
+    return 0;
+}
+
+/* What the table must be for an operation. */
+static int check_op(const struct kvi_tree *tree, int op)
+{
+    if (op < KV_FIRST || op > KV_PREV_VALUES)
+        return kvi_error(KV_EINVAL, "no such cursor operation: %d", op);
+    if (op >= KV_EXACT_PAIR && !tree->shape.duplicates)
+        return kvi_error(KV_EINCOMPATIBLE, "the table has no duplicates");
+    if (op >= KV_VALUES && !tree->shape.fixed)
+        return kvi_error(KV_EINCOMPATIBLE, "the table's values are not of one size");
+    return 0;
+}
+
+int kvi_cursor_move(struct kvi_cursor *cursor, int op, const struct kvi_key *key,
+                    struct kvi_tree_value *value)
+{
+    int rc = check_op(cursor->tree, op);
+
+    if (rc)
+        return rc;
+    switch (op) {
+    case KV_FIRST:
+        return kvi_cursor_edge(cursor, KVI_PATH_FIRST);
+    case KV_LAST:
+        return kvi_cursor_edge(cursor, KVI_PATH_LAST);
+    case KV_NEXT:
+        return next(cursor);
+    case KV_PREV:
+        return prev(cursor);
+    case KV_CURRENT:
+        return kvi_cursor_current(cursor);
+    case KV_EXACT:
+    case KV_AT_LEAST:
+    case KV_AT_MOST:
+    case KV_EXACT_PAIR:
+    case KV_AT_LEAST_VALUE:
+        return kvi_cursor_search(cursor, op, *key, value);
+    case KV_NEXT_KEY:
+        return cursor->tree->shape.duplicates ? kvi_cursor_move_values(cursor, op, value)
+                                              : next(cursor);
+    case KV_PREV_KEY:
+        return cursor->tree->shape.duplicates ? kvi_cursor_move_values(cursor, op, value)
+                                              : prev(cursor);
+    default:
+        return kvi_cursor_move_values(cursor, op, value);
+    }
 }
 
 /* ---- Reading ---- */
 
-static int move(struct kvi_cursor *cursor, int op, const struct kvi_key *key)
+/* The pair at the cursor; pieces of values were given already. */
+static int read_pair(const struct kvi_cursor *cursor, int op, struct kvi_key *key,
+                     struct kvi_tree_value *value_out)
 {
-    switch (op) {
-    case KV_FIRST:
-        return go_edge(cursor, KVI_PATH_FIRST);
-    case KV_LAST:
-        return go_edge(cursor, KVI_PATH_LAST);
-    case KV_PREV:
-        return prev(cursor);
-    case KV_CURRENT:
-        return current(cursor);
-    case KV_EXACT:
-    case KV_AT_LEAST:
-    case KV_AT_MOST:
-        return search(cursor, op, *key);
-    default:
-        return kvi_error(KV_EINVAL, "no such cursor operation: %d", op);
-    }
+    struct kvi_key value;
+
+    *key = cursor->key;
+    if (!value_out || op >= KV_VALUES)
+        return 0;
+    value = kvi_set_value(&cursor->set, cursor->item);
+    value_out->data = value.data;
+    value_out->size_bytes = value.size;
+    value_out->kind = KVI_CELL_VALUE;
+    return 0;
 }
 
 int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
                    struct kvi_tree_value *value_out)
 {
     struct kvi_leaf_cell cell;
-    int rc = op == KV_NEXT ? next(cursor) : move(cursor, op, key);
+    int rc;
 
-    if (rc)
-        return rc;
-    rc = cell_here(cursor, &cell);
+    if (op == KV_NEXT && steps_quickly(cursor)) {
+        cursor->leaf->slot++;
+        kvi_cursor_prefetch(cursor, cursor->leaf->slot);
+    } else {
+        rc = kvi_cursor_move(cursor, op, key, value_out);
+        if (rc)
+            return rc;
+        if (cursor->set.count)
+            return read_pair(cursor, op, key, value_out);
+    }
+    rc = kvi_cursor_cell(cursor, &cell);
     if (rc)
         return rc;
     key->data = cell.key;
@@ -470,7 +532,7 @@ enum kvi_cell_kind kvi_cursor_kind(const struct kvi_cursor *cursor)
 
     if (cursor->state == KVI_CURSOR_PARKED)
         return cursor->kind;
-    if (cursor->state != KVI_CURSOR_AT || cell_here(cursor, &cell))
+    if (cursor->state != KVI_CURSOR_AT || kvi_cursor_cell(cursor, &cell))
         return KVI_CELL_VALUE;
     return kvi_value_kind(&cell);
 }

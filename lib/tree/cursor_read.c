@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many records a call: cells are decoded straight from the leaf into the caller's array, without a
+ * call for each, and what the next records need is asked for while these are decoded.
+ *
+ * A read is a move, and then runs: the records of one leaf, or the values of one set, from the
+ * cursor's place to the run's end, and a step to the next run.
+ */
+#include <assert.h>
+
+#include "base/error.h"
+#include "format/node_page.h"
+#include "kv.h"
+#include "tree/cursor.h"
+#include "tree/value.h"
+
+/* A call's way through the table. */
+struct reading {
+    struct kvi_cursor *cursor;
+    struct kv_record *records; /* the next to be filled */
+    size_t left;               /* how many are still to be filled */
+    bool forward;
+};
+
+static struct kv_val as_val(const uint8_t *data, uint64_t size_bytes)
+{
+    return (struct kv_val){(size_t)size_bytes, (void *)(uintptr_t)data};
+}
+
+/* Values that are not in the cell, and tables, which show as empty. */
+static KVI_NOINLINE int read_odd_value(const struct kvi_tree *tree,
+                                       const struct kvi_leaf_cell *cell, struct kv_val *value)
+{
+    struct kvi_tree_value found;
+    int rc = kvi_value_load(tree, cell, &found);
+
+    if (!rc)
+        *value = as_val(found.data, found.kind == KVI_CELL_TABLE ? 0 : found.size_bytes);
+    return rc;
+}
+
+/* Without duplicates: the records of the leaf from the cursor's on. */
+static int read_cells(struct reading *reading)
+{
+    const struct kvi_cursor *cursor = reading->cursor;
+    const struct kvi_tree *tree = cursor->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_step *leaf = cursor->leaf;
+    const uint8_t *page = leaf->page;
+    struct kvi_node_frame frame = kvi_node_frame(g, page);
+    unsigned step = reading->forward ? 1 : -1U;
+    unsigned slot = leaf->slot;
+    size_t run = 1;
+
+    if (kvi_cursor_inside(cursor))
+        run = reading->forward ? cursor->slot_end - slot : slot - cursor->slot_begin + 1;
+    if (run > reading->left)
+        run = reading->left;
+    for (size_t i = 0; i < run; i++, slot += step) {
+        struct kv_record *record = &reading->records[i];
+        struct kvi_leaf_cell cell;
+
+        if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &frame, page, slot, &cell)))
+            return kvi_tree_damaged(tree, kvi_header_pgno(page), "leaf page with a bad cell");
+        kvi_cursor_prefetch(cursor, slot);
+        record->key = as_val(cell.key, cell.key_bytes);
+        record->value = as_val(cell.payload, cell.payload_bytes);
+        if (KVI_UNLIKELY(cell.kind != KVI_CELL_VALUE)) {
+            int rc = read_odd_value(tree, &cell, &record->value);
+
+            if (rc)
+                return rc;
+        }
+    }
+    leaf->slot = slot - step;
+    reading->records += run;
+    reading->left -= run;
+    return 0;
+}
+
+/* With duplicates: the values of the set from the cursor's on. */
+static void read_set(struct reading *reading, size_t most)
+{
+    struct kvi_cursor *cursor = reading->cursor;
+    struct kv_val key = as_val(cursor->key.data, cursor->key.size);
+    unsigned step = reading->forward ? 1 : -1U;
+    unsigned item = cursor->item;
+    size_t run = reading->forward ? cursor->set.count - item : item + 1;
+
+    if (run > most)
+        run = most;
+    for (size_t i = 0; i < run; i++, item += step) {
+        struct kvi_key value = kvi_set_value(&cursor->set, item);
+
+        reading->records[i].key = key;
+        reading->records[i].value = as_val(value.data, value.size);
+    }
+    cursor->item = item - step;
+    reading->records += run;
+    reading->left -= run;
+}
+
+/* What leads from run to run after an operation; 0: not one of those that read on. */
+static int op_follow(int op, bool duplicates)
+{
+    switch (op) {
+    case KV_FIRST:
+    case KV_NEXT:
+    case KV_EXACT:
+    case KV_AT_LEAST:
+    case KV_CURRENT:
+    case KV_EXACT_PAIR:
+    case KV_AT_LEAST_VALUE:
+    case KV_FIRST_VALUE:
+    case KV_LAST_VALUE:
+        return KV_NEXT;
+    case KV_LAST:
+    case KV_PREV:
+    case KV_AT_MOST:
+        return KV_PREV;
+    case KV_NEXT_KEY:
+        return duplicates ? KV_NEXT_KEY : KV_NEXT;
+    case KV_PREV_KEY:
+        return duplicates ? KV_PREV_KEY : KV_PREV;
+    case KV_NEXT_VALUE:
+    case KV_PREV_VALUE:
+        return op;
+    default:
+        return 0;
+    }
+}
+
+/* All runs from the cursor's place on. KV_ENOTFOUND: there are no more. */
+static int read_runs(struct reading *reading, int follow)
+{
+    struct kvi_cursor *cursor = reading->cursor;
+    bool by_key = follow == KV_NEXT_KEY || follow == KV_PREV_KEY;
+
+    for (;;) {
+        int rc = 0;
+
+        if (cursor->set.count)
+            read_set(reading, by_key ? 1 : reading->left);
+        else
+            rc = read_cells(reading);
+        if (rc || reading->left == 0)
+            return rc;
+        if (follow == KV_NEXT || follow == KV_PREV)
+            rc = kvi_cursor_step(cursor, reading->forward);
+        else
+            rc = kvi_cursor_move(cursor, follow, NULL, NULL);
+        if (rc)
+            return rc;
+    }
+}
+
+int kvi_cursor_read(struct kvi_cursor *cursor, int op, struct kv_record *records, size_t count,
+                    size_t *count_out)
+{
+    struct kvi_key key = {records[0].key.data, records[0].key.size};
+    struct kvi_tree_value value = {records[0].value.data, records[0].value.size, KVI_CELL_VALUE};
+    int follow = op_follow(op, cursor->tree->shape.duplicates);
+    struct reading reading = {cursor, records, count, false};
+    int rc;
+
+    assert(count > 0);
+    *count_out = 0;
+    if (!follow)
+        return kvi_error(KV_EINVAL, "not an operation to read on from: %d", op);
+    reading.forward = follow == KV_NEXT || follow == KV_NEXT_KEY || follow == KV_NEXT_VALUE;
+    rc = kvi_cursor_move(cursor, op, &key, &value);
+    if (!rc)
+        rc = read_runs(&reading, follow);
+    if (rc && (rc != KV_ENOTFOUND || reading.left == count))
+        return rc;
+    *count_out = count - reading.left;
+    return 0;
+}
