@@ -7,7 +7,32 @@
 
 #include "base/error.h"
 
-#define CURSOR_PUT_FLAGS_KNOWN (KV_NOOVERWRITE | KV_APPEND | KV_RESERVE | KV_NOSPLIT | KV_AT_CURSOR)
+#define CURSOR_PUT_FLAGS_KNOWN                                                                     \
+    (KV_NOOVERWRITE | KV_APPEND | KV_RESERVE | KV_NOSPLIT | KV_AT_CURSOR | KV_NOPAIR |             \
+     KV_APPEND_VALUE | KV_MULTIPLE)
+
+/* ---- Open and close ---- */
+
+/* Only the list is shared, by the threads of a KV_SHARED txn. */
+static void list_cursor(struct kv_txn *txn, struct kv_cursor *cursor)
+{
+    kvi_txn_lock(txn);
+    cursor->next = txn->cursors;
+    cursor->link = &txn->cursors;
+    if (cursor->next)
+        cursor->next->link = &cursor->next;
+    txn->cursors = cursor;
+    kvi_txn_unlock(txn);
+}
+
+static void unlist_cursor(struct kv_txn *txn, struct kv_cursor *cursor)
+{
+    kvi_txn_lock(txn);
+    *cursor->link = cursor->next;
+    if (cursor->next)
+        cursor->next->link = cursor->link;
+    kvi_txn_unlock(txn);
+}
 
 int kv_cursor_open(struct kv_txn *txn, kv_table table, struct kv_cursor **cursor_out)
 {
@@ -33,11 +58,7 @@ int kv_cursor_open(struct kv_txn *txn, kv_table table, struct kv_cursor **cursor
     cursor->table = entry;
     cursor->handle = table;
     cursor->epoch = txn->epoch;
-    cursor->next = txn->cursors;
-    cursor->link = &txn->cursors;
-    if (cursor->next)
-        cursor->next->link = &cursor->next;
-    txn->cursors = cursor;
+    list_cursor(txn, cursor);
     *cursor_out = cursor;
     return 0;
 }
@@ -46,15 +67,13 @@ void kv_cursor_close(struct kv_cursor *cursor)
 {
     if (!cursor)
         return;
-    *cursor->link = cursor->next;
-    if (cursor->next)
-        cursor->next->link = cursor->link;
+    unlist_cursor(cursor->txn, cursor);
     kvi_cursor_close(cursor->cursor);
     free(cursor);
 }
 
 /* The cursor's txn may be used and its table is still there; after a renew it is bound anew. */
-static int cursor_usable(struct kv_cursor *cursor, bool change)
+static inline int cursor_usable(struct kv_cursor *cursor, bool change)
 {
     int rc = kvi_api_given(cursor, "cursor");
 
@@ -72,9 +91,70 @@ static int cursor_usable(struct kv_cursor *cursor, bool change)
     return kvi_txn_table_again(cursor->table);
 }
 
+/* ---- Moves ---- */
+
+static bool op_takes_pair(enum kv_cursor_op op)
+{
+    return op == KV_EXACT_PAIR || op == KV_AT_LEAST_VALUE;
+}
+
 static bool op_takes_key(enum kv_cursor_op op)
 {
-    return op == KV_EXACT || op == KV_AT_LEAST || op == KV_AT_MOST;
+    return op == KV_EXACT || op == KV_AT_LEAST || op == KV_AT_MOST || op_takes_pair(op);
+}
+
+/* What an operation takes as input. */
+static int op_input(struct kv_cursor *cursor, enum kv_cursor_op op, const struct kv_val *key,
+                    const struct kv_val *value, struct kvi_key *key_out)
+{
+    int rc;
+
+    if (op_takes_pair(op)) {
+        rc = kvi_api_duplicates(cursor->table, "a search for a value");
+        if (!rc)
+            rc = kvi_api_value(cursor->table, value, 0);
+        if (rc)
+            return rc;
+    }
+    return kvi_api_key(cursor->table, key, key_out);
+}
+
+/* The operations that search for what they are given, or give more than a record. */
+static int get_special(struct kv_cursor *cursor, enum kv_cursor_op op, const struct kv_val *key,
+                       const struct kv_val *value, struct kvi_key *key_out,
+                       struct kvi_tree_value *found)
+{
+    int rc = 0;
+
+    if (op_takes_key(op))
+        rc = op_input(cursor, op, key, value, key_out);
+    else if (op >= KV_VALUES && op <= KV_PREV_VALUES)
+        rc = kvi_api_given(value, "value");
+    if (rc)
+        return rc;
+    if (op_takes_pair(op))
+        *found = (struct kvi_tree_value){value->data, value->size, KVI_CELL_VALUE};
+    return kvi_cursor_get(cursor->cursor, (int)op, key_out, value ? found : NULL);
+}
+
+/* What was found, or, of a failure (rc), nothing; inputs stay as they are then. */
+static inline int show(int rc, bool key_was_input, bool value_was_input, const struct kvi_key *at,
+                const struct kvi_tree_value *found, struct kv_val *key, struct kv_val *value)
+{
+    if (KVI_UNLIKELY(rc)) {
+        if (value && !value_was_input)
+            *value = (struct kv_val){0, NULL};
+        if (key && !key_was_input)
+            *key = (struct kv_val){0, NULL};
+        return rc;
+    }
+    if (key) {
+        key->size = at->size;
+        key->data = (void *)(uintptr_t)at->data;
+    }
+    if (value)
+        *value = kvi_api_shown(found);
+    return 0;
 }
 
 int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val *key,
@@ -84,32 +164,106 @@ int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val 
     struct kvi_key at = {NULL, 0};
     int rc = cursor_usable(cursor, false);
 
-    if (!rc && KVI_UNLIKELY((unsigned)op - KV_FIRST > (unsigned)KV_CURRENT - KV_FIRST))
-        rc = kvi_error(KV_EINVAL, "unknown cursor operation %d", (int)op);
-    if (!rc && op_takes_key(op))
-        rc = kvi_api_key(cursor->table, key, &at);
-    if (KVI_LIKELY(!rc))
+    if (KVI_LIKELY(!rc && (op == KV_NEXT || op == KV_PREV))) {
         rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
-    if (KVI_UNLIKELY(rc)) {
-        if (value)
-            *value = (struct kv_val){0, NULL};
-        if (key && !op_takes_key(op))
-            *key = (struct kv_val){0, NULL};
+        if (KVI_LIKELY(!rc))
+            return show(0, false, false, &at, &found, key, value);
+    } else if (!rc) {
+        rc = get_special(cursor, op, key, value, &at, &found);
+    }
+    return show(rc, op_takes_key(op), op_takes_pair(op), &at, &found, key, value);
+}
+
+int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_record *records,
+                   size_t count, size_t *count_out)
+{
+    struct kvi_key wanted;
+    int rc = kvi_api_given(count_out, "count_out");
+
+    if (rc)
         return rc;
-    }
-    if (key) {
-        key->size = at.size;
-        key->data = (void *)(uintptr_t)at.data;
-    }
-    if (value)
-        *value = kvi_api_shown(&found);
-    return 0;
+    *count_out = 0;
+    rc = cursor_usable(cursor, false);
+    if (!rc)
+        rc = kvi_api_given(records, "records");
+    if (!rc && count == 0)
+        rc = kvi_error(KV_EINVAL, "no records are to be read");
+    if (!rc && op_takes_key(op))
+        rc = op_input(cursor, op, &records[0].key, &records[0].value, &wanted);
+    return rc ? rc : kvi_cursor_read(cursor->cursor, (int)op, records, count, count_out);
+}
+
+int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags, struct kv_val *key,
+                  struct kv_val *value)
+{
+    struct kvi_tree_value found;
+    struct kvi_key at = {NULL, 0};
+    int rc = cursor_usable(cursor, false);
+
+    if (!rc && (flags & ~KV_KEYS))
+        rc = kvi_error(KV_EINVAL, "unknown flags in nth: %#x", flags);
+    if (!rc)
+        rc = kvi_cursor_nth(cursor->cursor, n, (flags & KV_KEYS) != 0, &at, value ? &found : NULL);
+    return show(rc, false, false, &at, &found, key, value);
+}
+
+int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out)
+{
+    int rc = kvi_api_given(count_out, "count_out");
+
+    if (rc)
+        return rc;
+    *count_out = 0;
+    rc = cursor_usable(cursor, false);
+    return rc ? rc : kvi_cursor_count(cursor->cursor, count_out);
+}
+
+int kv_cursor_bound(struct kv_cursor *cursor, const struct kv_range *range)
+{
+    int rc = cursor_usable(cursor, false);
+
+    return rc ? rc : kvi_cursor_bound(cursor->cursor, range);
 }
 
 int kv_cursor_is_table(const struct kv_cursor *cursor)
 {
     return cursor && cursor->epoch == cursor->txn->epoch &&
            kvi_cursor_kind(cursor->cursor) == KVI_CELL_TABLE;
+}
+
+/* ---- Changes ---- */
+
+static int check_put_flags(const struct kv_cursor *cursor, uint32_t flags)
+{
+    const struct kvi_shape *shape = &cursor->table->tree.shape;
+    uint32_t odd = flags & ~(cursor->table->limits.put_flags | KV_AT_CURSOR);
+
+    if (flags & ~CURSOR_PUT_FLAGS_KNOWN)
+        return kvi_error(KV_EINVAL, "unknown flags in put: %#x", flags);
+    if (flags & KV_AT_CURSOR && flags & ~(KV_AT_CURSOR | KV_RESERVE | KV_NOSPLIT))
+        return kvi_error(KV_EINVAL, "KV_AT_CURSOR goes with KV_RESERVE and KV_NOSPLIT only");
+    if (odd && !shape->duplicates)
+        return kvi_error(KV_EINCOMPATIBLE, "the table has no duplicates: flags %#x", odd);
+    if (odd & KV_RESERVE)
+        return kvi_error(KV_EINCOMPATIBLE, "the table has duplicates: KV_RESERVE");
+    if (odd & KV_MULTIPLE && !shape->fixed)
+        return kvi_error(KV_EINCOMPATIBLE, "the table's values have no fixed size: KV_MULTIPLE");
+    return 0;
+}
+
+/* Of a KV_MULTIPLE put, whose value is many. */
+static int check_values(const struct kv_cursor *cursor, const struct kv_val *value)
+{
+    uint32_t item_bytes = cursor->table->tree.shape.item_bytes;
+
+    if (!item_bytes)
+        return kvi_error(KV_EINVAL, "the table's values have no size yet");
+    if (!value || (!value->data && value->size))
+        return kvi_error(KV_EINVAL, "the value is NULL");
+    if (value->size % item_bytes)
+        return kvi_error(KV_EINVAL, "%zu bytes are no multiple of the table's %u", value->size,
+                         item_bytes);
+    return 0;
 }
 
 int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key, struct kv_val *value,
@@ -119,16 +273,17 @@ int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key, struct kv_
     struct kvi_key at = {NULL, 0};
     int rc = cursor_usable(cursor, true);
 
-    if (!rc && (flags & ~CURSOR_PUT_FLAGS_KNOWN))
-        rc = kvi_error(KV_EINVAL, "unknown flags in put: %#x", flags);
-    if (!rc && (flags & KV_AT_CURSOR) && (flags & (KV_NOOVERWRITE | KV_APPEND)))
-        rc = kvi_error(KV_EINVAL, "KV_AT_CURSOR goes neither with KV_NOOVERWRITE nor KV_APPEND");
+    if (!rc && KVI_UNLIKELY(flags & ~cursor->table->limits.put_flags))
+        rc = check_put_flags(cursor, flags);
     if (!rc && !(flags & KV_AT_CURSOR))
         rc = kvi_api_key(cursor->table, key, &at);
     if (!rc)
-        rc = kvi_api_value(cursor->table, value, flags);
+        rc = KVI_UNLIKELY(flags & KV_MULTIPLE) ? check_values(cursor, value)
+                                               : kvi_api_value(cursor->table, value, flags);
     if (rc)
         return rc;
+    if (KVI_UNLIKELY(flags & KV_MULTIPLE && value->size == 0))
+        return 0;
     put.data = value->data;
     put.size_bytes = value->size;
     rc = kvi_txn_changed(cursor->txn, kvi_cursor_put(cursor->cursor, at, &put, flags));
@@ -142,44 +297,11 @@ int kv_cursor_del(struct kv_cursor *cursor, uint32_t flags)
 
     if (!rc && (flags & ~KV_ALL_VALUES))
         rc = kvi_error(KV_EINVAL, "unknown flags in delete: %#x", flags);
-
     if (rc)
         return rc;
-    return kvi_txn_changed(cursor->txn, kvi_cursor_delete(cursor->cursor, KVI_CELL_VALUE));
-}
-
-int kv_cursor_bound(struct kv_cursor *cursor, const struct kv_range *range)
-{
-    (void)cursor;
-    (void)range;
-    return KV_EUNSUPPORTED;
-}
-
-int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_record *records,
-                   size_t count, size_t *count_out)
-{
-    (void)cursor;
-    (void)op;
-    (void)records;
-    (void)count;
-    (void)count_out;
-    return KV_EUNSUPPORTED;
-}
-
-int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags, struct kv_val *key,
-                  struct kv_val *value)
-{
-    (void)cursor;
-    (void)n;
-    (void)flags;
-    (void)key;
-    (void)value;
-    return KV_EUNSUPPORTED;
-}
-
-int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out)
-{
-    (void)cursor;
-    (void)count_out;
-    return KV_EUNSUPPORTED;
+    if (flags & KV_ALL_VALUES)
+        rc = kvi_cursor_delete_key(cursor->cursor);
+    else
+        rc = kvi_cursor_delete(cursor->cursor, KVI_CELL_VALUE);
+    return kvi_txn_changed(cursor->txn, rc);
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "format/node_page.h"
 #include "kv.h"
 #include "tree/value.h"
 
@@ -385,13 +386,6 @@ int kvi_cursor_step(struct kvi_cursor *cursor, bool forward)
 
 /* ---- Moves ---- */
 
-/* Whether KV_NEXT just goes to the next slot. */
-static inline bool steps_quickly(const struct kvi_cursor *cursor)
-{
-    return KVI_LIKELY(cursor->state == KVI_CURSOR_AT && !cursor->before &&
-                      cursor->leaf->slot + 1 < cursor->step_end);
-}
-
 /* KV_NEXT but for its common case. */
 static KVI_NOINLINE int next(struct kvi_cursor *cursor)
 {
@@ -502,28 +496,58 @@ static int read_pair(const struct kvi_cursor *cursor, int op, struct kvi_key *ke
     return 0;
 }
 
+/* The common case of KV_NEXT and KV_PREV: to another slot of the leaf. step_end is 0 for whoever
+ * needs more. */
+static inline bool step_quickly(struct kvi_cursor *cursor, int op)
+{
+    unsigned slot;
+
+    if (KVI_UNLIKELY(cursor->state != KVI_CURSOR_AT || cursor->before))
+        return false;
+    slot = cursor->leaf->slot;
+    if (KVI_LIKELY(op == KV_NEXT)) {
+        if (KVI_UNLIKELY(++slot >= cursor->step_end))
+            return false;
+    } else {
+        if (op != KV_PREV || slot <= cursor->slot_begin || slot >= cursor->step_end)
+            return false;
+        slot--;
+    }
+    cursor->leaf->slot = slot;
+    kvi_cursor_prefetch(cursor, slot);
+    return true;
+}
+
 int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
                    struct kvi_tree_value *value_out)
 {
+    const struct kvi_geometry *g = kvi_tree_geometry(cursor->tree);
+    struct kvi_node_frame frame;
     struct kvi_leaf_cell cell;
-    int rc;
 
-    if (op == KV_NEXT && steps_quickly(cursor)) {
-        cursor->leaf->slot++;
-        kvi_cursor_prefetch(cursor, cursor->leaf->slot);
-    } else {
-        rc = kvi_cursor_move(cursor, op, key, value_out);
+    if (!step_quickly(cursor, op)) {
+        int rc = kvi_cursor_move(cursor, op, key, value_out);
+
         if (rc)
             return rc;
         if (cursor->set.count)
             return read_pair(cursor, op, key, value_out);
     }
-    rc = kvi_cursor_cell(cursor, &cell);
-    if (rc)
-        return rc;
+    frame = kvi_node_frame(g, cursor->leaf->page);
+    if (KVI_UNLIKELY(
+            !kvi_leaf_cell_parse(g, &frame, cursor->leaf->page, cursor->leaf->slot, &cell)))
+        return kvi_tree_damaged(cursor->tree, kvi_header_pgno(cursor->leaf->page),
+                                "leaf page with a bad cell");
     key->data = cell.key;
     key->size = cell.key_bytes;
-    return value_out ? kvi_value_load(cursor->tree, &cell, value_out) : 0;
+    if (!value_out)
+        return 0;
+    if (KVI_UNLIKELY(cell.kind != KVI_CELL_VALUE))
+        return kvi_value_load(cursor->tree, &cell, value_out);
+    value_out->data = cell.payload;
+    value_out->size_bytes = cell.payload_bytes;
+    value_out->kind = KVI_CELL_VALUE;
+    return 0;
 }
 
 enum kvi_cell_kind kvi_cursor_kind(const struct kvi_cursor *cursor)

@@ -97,6 +97,11 @@ static int prepare(struct kvi_cursor_bounds *bounds, const struct kvi_tree *tree
     return rc;
 }
 
+static bool can_keep(const struct kv_val *val)
+{
+    return !val || val->data || val->size == 0;
+}
+
 int kvi_cursor_bound(struct kvi_cursor *cursor, const struct kv_range *range)
 {
     struct kvi_cursor_bounds *bounds = NULL;
@@ -104,6 +109,8 @@ int kvi_cursor_bound(struct kvi_cursor *cursor, const struct kv_range *range)
     if (range) {
         int rc;
 
+        if (!can_keep(range->from) || !can_keep(range->to) || !can_keep(range->prefix))
+            return kvi_error(KV_EINVAL, "a key of the range is NULL");
         bounds = keep_range(range);
         if (!bounds)
             return kvi_error(ENOMEM, "no memory for a cursor's bounds");

@@ -97,7 +97,7 @@ static int put_many(struct kvi_cursor *cursor, struct kvi_key key, const struct 
     if (!rc)
         rc = kvi_arena_keep(&arena, &last.data, last.size);
     if (!rc)
-        rc = kvi_tree_put_many(cursor->tree, key, put, flags);
+        rc = kvi_tree_put_many(cursor->tree, key, put, flags & ~KV_MULTIPLE);
     if (!rc && last.size)
         rc = kvi_cursor_note(cursor, key, last, KVI_CELL_VALUE, false);
     kvi_arena_release(&arena);
