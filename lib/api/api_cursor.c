@@ -139,7 +139,7 @@ static int get_special(struct kv_cursor *cursor, enum kv_cursor_op op, const str
 
 /* What was found, or, of a failure (rc), nothing; inputs stay as they are then. */
 static inline int show(int rc, bool key_was_input, bool value_was_input, const struct kvi_key *at,
-                const struct kvi_tree_value *found, struct kv_val *key, struct kv_val *value)
+                       const struct kvi_tree_value *found, struct kv_val *key, struct kv_val *value)
 {
     if (KVI_UNLIKELY(rc)) {
         if (value && !value_was_input)
