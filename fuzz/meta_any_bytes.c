@@ -68,7 +68,7 @@ static void use_meta(const uint8_t *data, size_t size, bool from_sound)
 static void use_record(const uint8_t *data, size_t size)
 {
     struct kvi_table_record record;
-    uint8_t again[KVI_TABLE_RECORD_BYTES];
+    uint8_t again[KVI_TABLE_RECORD_BYTES_MAX];
     uint8_t *bytes = malloc(size + 1);
 
     if (!bytes)
@@ -77,8 +77,10 @@ static void use_record(const uint8_t *data, size_t size)
     if (!kvi_table_record_decode(bytes, size, 1000, &record)) {
         must("a root past the end is taken", record.root.pgno < 1000);
         must("a tree too deep is taken", record.depth <= KVI_DEPTH_MAX);
-        kvi_table_record_encode(&record, again);
-        same("a table record", bytes, again, sizeof again);
+        must("a record is taken that has another size",
+             size == kvi_table_record_bytes(&record) && size <= sizeof again &&
+                 size == kvi_table_record_encode(&record, again));
+        same("a table record", bytes, again, size);
     }
     free(bytes);
 }

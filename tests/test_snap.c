@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "format/snap.h"
+#include "kv.h"
 
 static struct kvi_geometry g;
 static uint8_t *page;
@@ -64,10 +65,11 @@ static struct kvi_snap sample_snap(void)
 static const char *decode_of(const struct kvi_table_record *record)
 {
     struct kvi_table_record back;
-    uint8_t bytes[KVI_TABLE_RECORD_BYTES];
+    uint8_t bytes[KVI_TABLE_RECORD_BYTES_MAX];
+    uint32_t size = kvi_table_record_encode(record, bytes);
 
-    kvi_table_record_encode(record, bytes);
-    return kvi_table_record_decode(bytes, sizeof(bytes), 1000, &back);
+    ck_assert_uint_eq(size, kvi_table_record_bytes(record));
+    return kvi_table_record_decode(bytes, size, 1000, &back);
 }
 
 START_TEST(table_record_comes_back_as_it_was_written)
@@ -121,16 +123,163 @@ START_TEST(table_record_with_impossible_fields_is_refused)
     REFUSED(record.root.pgno = KVI_PGNO_MAX);
     REFUSED(record.depth = 0);
     REFUSED(record.depth = KVI_DEPTH_MAX + 1);
-    REFUSED(record.order = 1);
-    REFUSED(record.flags = 1);
-    REFUSED(record.align_log2 = 3);
-    REFUSED(record.item_bytes = 8);
+    REFUSED(record.order = 4);
+    REFUSED(record.flags = 8);
+    REFUSED(record.align_log2 = 2);
+    REFUSED(record.align_log2 = 5);
     REFUSED(record.entries = 0);
     REFUSED(record.pages_leaf = 0);
     REFUSED(record.pages_leaf = 1000);
     REFUSED(record.pages_branch = UINT64_MAX);
     REFUSED(record.pages_overflow = UINT64_MAX);
 #undef REFUSED
+}
+END_TEST
+
+/* Fixed-size integers under integer keys. */
+static struct kvi_table_record sample_pairs(void)
+{
+    struct kvi_table_record record = sample_record();
+
+    record.flags = KVI_TABLE_DUPLICATES | KVI_TABLE_FIXED | KVI_TABLE_COUNTED;
+    record.order = KV_ORDER_UINT;
+    record.value_order = KV_ORDER_UINT;
+    record.key_bytes = 8;
+    record.item_bytes = 4;
+    record.align_log2 = 3;
+    record.keys = 500;
+    record.pages_overflow = 0;
+    return record;
+}
+
+static void set_names(struct kvi_table_record *record, const char *names, uint8_t bytes)
+{
+    memcpy(record->names, names, bytes);
+    record->names_bytes = bytes;
+}
+
+/* Both orders custom, their names as long as possible. */
+static struct kvi_table_record sample_custom(void)
+{
+    struct kvi_table_record record = sample_record();
+
+    record.flags = KVI_TABLE_DUPLICATES | KVI_TABLE_COUNTED;
+    record.order = KV_ORDER_CUSTOM;
+    record.value_order = KV_ORDER_CUSTOM;
+    record.keys = 500;
+    record.pages_overflow = 0;
+    set_names(&record, "keykeykeykeykeykeykeykeykeykeyk\0valuevaluevaluevaluevaluevaluev", 63);
+    return record;
+}
+
+START_TEST(table_record_of_any_shape_comes_back)
+{
+    struct kvi_table_record records[] = {sample_pairs(), sample_custom(), sample_record(),
+                                         sample_record(), sample_record()};
+
+    records[2].flags = KVI_TABLE_COUNTED;
+    records[3].order = KV_ORDER_REVERSE;
+    records[3].align_log2 = 4;
+    records[4].order = KV_ORDER_CUSTOM;
+    set_names(&records[4], "k\0", 2);
+    for (unsigned i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+        uint8_t bytes[KVI_TABLE_RECORD_BYTES_MAX];
+        uint32_t size = kvi_table_record_encode(&records[i], bytes);
+        struct kvi_table_record back;
+
+        ck_assert_uint_eq(size, 80 + records[i].names_bytes);
+        ck_assert_ptr_null(kvi_table_record_decode(bytes, size, 1000, &back));
+        ck_assert_mem_eq(&back, &records[i], sizeof(back));
+    }
+}
+END_TEST
+
+START_TEST(table_record_that_contradicts_itself_is_refused)
+{
+    struct kvi_table_record record;
+
+#define REFUSED(sample, change)                                                                    \
+    record = sample();                                                                             \
+    ck_assert_ptr_null(decode_of(&record));                                                        \
+    change;                                                                                        \
+    ck_assert_msg(decode_of(&record) != NULL, #change)
+    REFUSED(sample_record, record.flags = KVI_TABLE_FIXED);
+    REFUSED(sample_record, record.flags = KVI_TABLE_FIXED | KVI_TABLE_COUNTED);
+    REFUSED(sample_record, record.item_bytes = 8);
+    REFUSED(sample_record, record.value_order = KV_ORDER_REVERSE);
+    REFUSED(sample_record, record.keys = 1);
+    REFUSED(sample_record, record.key_bytes = 4);
+    REFUSED(sample_record, record.order = KV_ORDER_UINT);   /* of which size? */
+    REFUSED(sample_record, record.order = KV_ORDER_CUSTOM); /* which? */
+    REFUSED(sample_pairs, record.flags = KVI_TABLE_DUPLICATES | KVI_TABLE_FIXED);
+    REFUSED(sample_pairs, record.flags = KVI_TABLE_DUPLICATES | KVI_TABLE_COUNTED);
+    REFUSED(sample_pairs, record.value_order = 4);
+    REFUSED(sample_pairs, record.key_bytes = 0);
+    REFUSED(sample_pairs, record.key_bytes = 5);
+    REFUSED(sample_pairs, record.order = KV_ORDER_BYTES);
+    REFUSED(sample_pairs, record.item_bytes = 0);
+    REFUSED(sample_pairs, record.item_bytes = 5);
+    REFUSED(sample_pairs, record.item_bytes = 0x10000);
+    REFUSED(sample_pairs, record.keys = 0);
+    REFUSED(sample_pairs, record.keys = record.entries + 1);
+    REFUSED(sample_pairs, record.pages_overflow = 1);
+    REFUSED(sample_pairs, record.value_order = KV_ORDER_BYTES; record.item_bytes = 0x10000);
+#undef REFUSED
+}
+END_TEST
+
+START_TEST(comparators_names_are_just_those_of_custom_orders)
+{
+    struct kvi_table_record record;
+    char name[34];
+
+    memset(name, 'n', sizeof(name));
+#define TOLD(key, value, names)                                                                    \
+    (record = sample_custom(), record.order = (key), record.value_order = (value),                 \
+     set_names(&record, names, sizeof(names) - 1), decode_of(&record) == NULL)
+    ck_assert(TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "k\0v"));
+    ck_assert(TOLD(KV_ORDER_CUSTOM, KV_ORDER_BYTES, "k\0"));
+    ck_assert(TOLD(KV_ORDER_REVERSE, KV_ORDER_CUSTOM, "\0v"));
+    ck_assert(TOLD(KV_ORDER_BYTES, KV_ORDER_REVERSE, ""));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, ""));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "\0"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "kv"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "k\0"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "\0v"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "k\0v\0"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_CUSTOM, "k\0v\0x"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_BYTES, "k"));
+    ck_assert(!TOLD(KV_ORDER_CUSTOM, KV_ORDER_BYTES, "k\0v"));
+    ck_assert(!TOLD(KV_ORDER_BYTES, KV_ORDER_CUSTOM, "k\0v"));
+    ck_assert(!TOLD(KV_ORDER_BYTES, KV_ORDER_BYTES, "k\0v"));
+    ck_assert(!TOLD(KV_ORDER_BYTES, KV_ORDER_BYTES, "\0"));
+#undef TOLD
+    record = sample_custom();
+    record.value_order = KV_ORDER_BYTES;
+    name[32] = 0;
+    set_names(&record, name, 33); /* one of 32 bytes */
+    ck_assert_ptr_nonnull(decode_of(&record));
+    set_names(&record, name + 1, 32);
+    ck_assert_ptr_null(decode_of(&record));
+}
+END_TEST
+
+START_TEST(empty_table_keeps_what_its_first_record_set)
+{
+    struct kvi_table_record record = sample_pairs();
+
+    record.root = (struct kvi_ref){0, 0};
+    record.depth = 0;
+    record.entries = 0;
+    record.keys = 0;
+    record.pages_branch = 0;
+    record.pages_leaf = 0;
+    ck_assert_ptr_null(decode_of(&record));
+    record.item_bytes = 0;
+    record.key_bytes = 0;
+    ck_assert_ptr_null(decode_of(&record));
+    record.keys = 1;
+    ck_assert_ptr_nonnull(decode_of(&record));
 }
 END_TEST
 
@@ -154,7 +303,7 @@ START_TEST(table_record_with_bytes_that_must_be_zero_is_refused)
     struct kvi_table_record record = sample_record(), back;
     uint8_t bytes[KVI_TABLE_RECORD_BYTES];
 
-    for (unsigned i = 68; i < 80; i++) {
+    for (unsigned i = 70; i < 72; i++) {
         kvi_table_record_encode(&record, bytes);
         bytes[i] = 1;
         ck_assert_ptr_nonnull(kvi_table_record_decode(bytes, sizeof(bytes), 1000, &back));
@@ -251,6 +400,25 @@ START_TEST(snapshot_page_comes_back_as_it_was_written)
 }
 END_TEST
 
+START_TEST(comparators_names_of_the_main_table_stand_in_the_snapshot_page)
+{
+    struct kvi_snap snap = sample_snap(), back;
+
+    snap.main = sample_custom();
+    snap.tables = 0;
+    kvi_snap_encode(&g, &snap, page);
+    ck_assert_ptr_null(kvi_snap_decode(&g, page, &back));
+    ck_assert_mem_eq(&back.main, &snap.main, sizeof(back.main));
+    page[383] = 1; /* behind the names */
+    ck_assert_ptr_nonnull(kvi_snap_decode(&g, page, &back));
+    page[383] = 0;
+    page[320 + 63 - 1] = 0; /* the last byte of them */
+    ck_assert_ptr_nonnull(kvi_snap_decode(&g, page, &back));
+    snap.tables = 1; /* among values of keys? */
+    ck_assert_ptr_nonnull(decode_snap(&snap));
+}
+END_TEST
+
 START_TEST(snapshot_encoding_leaves_the_map_entries_alone)
 {
     struct kvi_snap snap = sample_snap();
@@ -287,6 +455,7 @@ START_TEST(snapshot_page_with_impossible_fields_is_refused)
     REFUSED(snap.main.root.pgno = 1000);
     REFUSED(snap.main.root.tag = 0);
     REFUSED(snap.named.depth = 1);
+    REFUSED(snap.named = sample_custom());
 #undef REFUSED
 }
 END_TEST
@@ -326,6 +495,10 @@ static Suite *suite(void)
     harness_add(s, "record", table_record_comes_back_as_it_was_written);
     harness_add(s, "record", empty_table_has_nothing);
     harness_add(s, "record", table_record_with_impossible_fields_is_refused);
+    harness_add(s, "record", table_record_of_any_shape_comes_back);
+    harness_add(s, "record", table_record_that_contradicts_itself_is_refused);
+    harness_add(s, "record", comparators_names_are_just_those_of_custom_orders);
+    harness_add(s, "record", empty_table_keeps_what_its_first_record_set);
     harness_add(s, "record", table_record_of_another_size_is_refused);
     harness_add(s, "record", table_record_with_bytes_that_must_be_zero_is_refused);
     harness_add_fixture(s, "map", map_entry_comes_back_and_its_counts_saturate, setup, teardown);
@@ -334,6 +507,8 @@ static Suite *suite(void)
                         teardown);
     harness_add_fixture(s, "map", span_is_a_power_of_the_fan_out_and_saturates, setup, teardown);
     harness_add_fixture(s, "page", snapshot_page_comes_back_as_it_was_written, setup, teardown);
+    harness_add_fixture(s, "page", comparators_names_of_the_main_table_stand_in_the_snapshot_page,
+                        setup, teardown);
     harness_add_fixture(s, "page", snapshot_encoding_leaves_the_map_entries_alone, setup, teardown);
     harness_add_fixture(s, "page", snapshot_page_with_impossible_fields_is_refused, setup,
                         teardown);

@@ -8,8 +8,11 @@
  */
 #include "format/snap.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "kv.h"
 
 enum record_layout {
     RECORD_ROOT = 0,
@@ -17,7 +20,7 @@ enum record_layout {
     RECORD_ORDER = 11,
     RECORD_FLAGS = 12,
     RECORD_ALIGN = 14,
-    RECORD_NAME_BYTES = 15,
+    RECORD_NAMES_BYTES = 15,
     RECORD_ENTRIES = 16,
     RECORD_BRANCH = 24,
     RECORD_LEAF = 32,
@@ -25,23 +28,32 @@ enum record_layout {
     RECORD_ID = 48,
     RECORD_SEQUENCE = 56,
     RECORD_ITEM_BYTES = 64,
-    RECORD_ZERO = 68
+    RECORD_VALUE_ORDER = 68,
+    RECORD_KEY_BYTES = 69,
+    RECORD_ZERO = 70,
+    RECORD_KEYS = 72,
+    RECORD_NAMES = 80
 };
 
 _Static_assert(RECORD_DEPTH == RECORD_ROOT + KVI_REF_BYTES, "reference");
 _Static_assert(RECORD_ORDER == RECORD_DEPTH + 1, "u8 depth");
 _Static_assert(RECORD_FLAGS == RECORD_ORDER + 1, "u8 order");
 _Static_assert(RECORD_ALIGN == RECORD_FLAGS + 2, "u16 flags");
-_Static_assert(RECORD_NAME_BYTES == RECORD_ALIGN + 1, "u8 log2 of the value alignment");
-_Static_assert(RECORD_ENTRIES == RECORD_NAME_BYTES + 1, "u8 name_bytes");
+_Static_assert(RECORD_NAMES_BYTES == RECORD_ALIGN + 1, "u8 log2 of the value alignment");
+_Static_assert(RECORD_ENTRIES == RECORD_NAMES_BYTES + 1, "u8 names_bytes");
 _Static_assert(RECORD_BRANCH == RECORD_ENTRIES + 8, "u64 entries");
 _Static_assert(RECORD_LEAF == RECORD_BRANCH + 8, "u64 branch pages");
 _Static_assert(RECORD_OVERFLOW == RECORD_LEAF + 8, "u64 leaf pages");
 _Static_assert(RECORD_ID == RECORD_OVERFLOW + 8, "u64 overflow pages");
 _Static_assert(RECORD_SEQUENCE == RECORD_ID + 8, "u64 table id");
 _Static_assert(RECORD_ITEM_BYTES == RECORD_SEQUENCE + 8, "u64 sequence");
-_Static_assert(RECORD_ZERO == RECORD_ITEM_BYTES + 4, "u32 item_bytes");
-_Static_assert(KVI_TABLE_RECORD_BYTES == RECORD_ZERO + 12, "80 bytes");
+_Static_assert(RECORD_VALUE_ORDER == RECORD_ITEM_BYTES + 4, "u32 item_bytes");
+_Static_assert(RECORD_KEY_BYTES == RECORD_VALUE_ORDER + 1, "u8 order of values");
+_Static_assert(RECORD_ZERO == RECORD_KEY_BYTES + 1, "u8 key_bytes");
+_Static_assert(RECORD_KEYS == RECORD_ZERO + 2, "u16 zero");
+_Static_assert(RECORD_NAMES == RECORD_KEYS + 8, "u64 keys");
+_Static_assert((int)KVI_TABLE_RECORD_BYTES == (int)RECORD_NAMES, "80 bytes, then names");
+_Static_assert(KVI_COMPARATORS_BYTES_MAX <= UINT8_MAX, "names_bytes is a u8");
 
 enum snap_layout {
     SNAP_PAGE_END = 32,
@@ -56,7 +68,7 @@ enum snap_layout {
     SNAP_MAIN = 96,
     SNAP_NAMED = 176,
     SNAP_MARKER = 256,
-    SNAP_ORDER_NAME = 320
+    SNAP_NAMES = 320
 };
 
 _Static_assert((int)SNAP_PAGE_END == (int)KVI_HEADER_BYTES, "header");
@@ -71,8 +83,9 @@ _Static_assert(SNAP_ZERO == SNAP_MAP_LEVELS + 1, "u8 map_levels");
 _Static_assert(SNAP_MAIN == SNAP_ZERO + 11, "11 bytes zero");
 _Static_assert(SNAP_NAMED == SNAP_MAIN + KVI_TABLE_RECORD_BYTES, "main table's record");
 _Static_assert(SNAP_MARKER == SNAP_NAMED + KVI_TABLE_RECORD_BYTES, "named snapshots' record");
-_Static_assert(SNAP_ORDER_NAME == SNAP_MARKER + KVI_SNAP_MARKER_BYTES, "user marker");
-_Static_assert(KVI_SNAP_ENTRIES == SNAP_ORDER_NAME + 64, "comparator name");
+_Static_assert(SNAP_NAMES == SNAP_MARKER + KVI_SNAP_MARKER_BYTES, "user marker");
+_Static_assert(KVI_SNAP_ENTRIES == SNAP_NAMES + 64, "comparators' names");
+_Static_assert(SNAP_NAMES + KVI_COMPARATORS_BYTES_MAX <= KVI_SNAP_ENTRIES, "they fit");
 _Static_assert(KVI_MAP_ENTRY_BYTES == KVI_REF_BYTES + 3 + 3, "reference, two u24");
 
 static bool all_zero(const uint8_t *p, size_t size_bytes)
@@ -88,11 +101,11 @@ static bool all_zero(const uint8_t *p, size_t size_bytes)
 
 uint32_t kvi_table_record_bytes(const struct kvi_table_record *record)
 {
-    (void)record;
-    return KVI_TABLE_RECORD_BYTES;
+    return KVI_TABLE_RECORD_BYTES + record->names_bytes;
 }
 
-uint32_t kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out)
+/* All but the names. */
+static void record_store(const struct kvi_table_record *record, uint8_t *out)
 {
     memset(out, 0, KVI_TABLE_RECORD_BYTES);
     kvi_ref_store(out + RECORD_ROOT, record->root);
@@ -100,6 +113,7 @@ uint32_t kvi_table_record_encode(const struct kvi_table_record *record, uint8_t 
     out[RECORD_ORDER] = record->order;
     kvi_le_store16(out + RECORD_FLAGS, record->flags);
     out[RECORD_ALIGN] = record->align_log2;
+    out[RECORD_NAMES_BYTES] = record->names_bytes;
     kvi_le_store64(out + RECORD_ENTRIES, record->entries);
     kvi_le_store64(out + RECORD_BRANCH, record->pages_branch);
     kvi_le_store64(out + RECORD_LEAF, record->pages_leaf);
@@ -107,7 +121,17 @@ uint32_t kvi_table_record_encode(const struct kvi_table_record *record, uint8_t 
     kvi_le_store64(out + RECORD_ID, record->id);
     kvi_le_store64(out + RECORD_SEQUENCE, record->sequence);
     kvi_le_store32(out + RECORD_ITEM_BYTES, record->item_bytes);
-    return KVI_TABLE_RECORD_BYTES;
+    out[RECORD_VALUE_ORDER] = record->value_order;
+    out[RECORD_KEY_BYTES] = record->key_bytes;
+    kvi_le_store64(out + RECORD_KEYS, record->keys);
+}
+
+uint32_t kvi_table_record_encode(const struct kvi_table_record *record, uint8_t *out)
+{
+    assert(record->names_bytes <= KVI_COMPARATORS_BYTES_MAX);
+    record_store(record, out);
+    memcpy(out + RECORD_NAMES, record->names, record->names_bytes);
+    return kvi_table_record_bytes(record);
 }
 
 static void record_load(const uint8_t *bytes, struct kvi_table_record *record)
@@ -117,6 +141,7 @@ static void record_load(const uint8_t *bytes, struct kvi_table_record *record)
     record->order = bytes[RECORD_ORDER];
     record->flags = kvi_le_load16(bytes + RECORD_FLAGS);
     record->align_log2 = bytes[RECORD_ALIGN];
+    record->names_bytes = bytes[RECORD_NAMES_BYTES];
     record->entries = kvi_le_load64(bytes + RECORD_ENTRIES);
     record->pages_branch = kvi_le_load64(bytes + RECORD_BRANCH);
     record->pages_leaf = kvi_le_load64(bytes + RECORD_LEAF);
@@ -124,6 +149,87 @@ static void record_load(const uint8_t *bytes, struct kvi_table_record *record)
     record->id = kvi_le_load64(bytes + RECORD_ID);
     record->sequence = kvi_le_load64(bytes + RECORD_SEQUENCE);
     record->item_bytes = kvi_le_load32(bytes + RECORD_ITEM_BYTES);
+    record->value_order = bytes[RECORD_VALUE_ORDER];
+    record->key_bytes = bytes[RECORD_KEY_BYTES];
+    record->keys = kvi_le_load64(bytes + RECORD_KEYS);
+}
+
+/* Whether the orders and sizes are of those that writers make, each on its own. */
+static const char *record_check_fields(const struct kvi_table_record *record)
+{
+    unsigned known = KVI_TABLE_DUPLICATES | KVI_TABLE_FIXED | KVI_TABLE_COUNTED;
+
+    if (record->order > KV_ORDER_CUSTOM)
+        return "table record: unknown order of keys";
+    if (record->value_order > KV_ORDER_CUSTOM)
+        return "table record: unknown order of values";
+    if (record->flags & ~known)
+        return "table record: unknown flags";
+    if (record->align_log2 != 0 && record->align_log2 != 3 && record->align_log2 != 4)
+        return "table record: unknown value alignment";
+    if (record->key_bytes != 0 && record->key_bytes != 4 && record->key_bytes != 8)
+        return "table record: integer keys of another size than 4 or 8 bytes";
+    if (record->item_bytes > UINT16_MAX)
+        return "table record: values larger than possible";
+    return NULL;
+}
+
+/* And whether they go together. */
+static const char *record_check_kind(const struct kvi_table_record *record)
+{
+    bool duplicates = record->flags & KVI_TABLE_DUPLICATES;
+    bool fixed = record->flags & KVI_TABLE_FIXED;
+    bool integers = record->value_order == KV_ORDER_UINT;
+
+    if (record->key_bytes && record->order != KV_ORDER_UINT)
+        return "table record: a key size without integer keys";
+    if (!duplicates && (fixed || record->value_order || record->keys))
+        return "table record: what goes with duplicates only";
+    if (duplicates && !(record->flags & KVI_TABLE_COUNTED))
+        return "table record: duplicates that are not counted";
+    if (duplicates && record->pages_overflow)
+        return "table record: duplicates with overflow pages";
+    if (!fixed && (record->item_bytes || integers))
+        return "table record: what goes with values of one size only";
+    if (integers && record->item_bytes != 0 && record->item_bytes != 4 && record->item_bytes != 8)
+        return "table record: integer values of another size than 4 or 8 bytes";
+    return NULL;
+}
+
+/* What the first record sets is set; keys are not more than records. */
+static const char *record_check_totals(const struct kvi_table_record *record)
+{
+    bool duplicates = record->flags & KVI_TABLE_DUPLICATES;
+
+    if (record->entries && record->order == KV_ORDER_UINT && !record->key_bytes)
+        return "table record: integer keys without a size";
+    if (record->entries && record->flags & KVI_TABLE_FIXED && !record->item_bytes)
+        return "table record: values of one size without a size";
+    if (duplicates && (record->keys > record->entries || (record->entries && !record->keys)))
+        return "table record: numbers of keys and values that do not go together";
+    return NULL;
+}
+
+/* Key's name, 00, values' name: each there if that order is custom, and nothing if none is. */
+static const char *record_check_names(const struct kvi_table_record *record)
+{
+    bool key = record->order == KV_ORDER_CUSTOM, value = record->value_order == KV_ORDER_CUSTOM;
+    const uint8_t *zero = memchr(record->names, 0, record->names_bytes);
+    size_t key_bytes, value_bytes;
+
+    if (!key && !value)
+        return record->names_bytes ? "table record: a comparator's name without a custom order"
+                                   : NULL;
+    if (!zero)
+        return "table record: a custom order without a comparator's name";
+    key_bytes = (size_t)(zero - record->names);
+    value_bytes = record->names_bytes - key_bytes - 1;
+    if (key != (key_bytes > 0) || value != (value_bytes > 0))
+        return "table record: comparators' names that are not those of its orders";
+    if (key_bytes > KVI_COMPARATOR_BYTES_MAX || value_bytes > KVI_COMPARATOR_BYTES_MAX ||
+        memchr(zero + 1, 0, value_bytes))
+        return "table record: a bad comparator's name";
+    return NULL;
 }
 
 /* An empty table has no root, no depth, no records and no pages; any other has a root that exists.
@@ -149,26 +255,37 @@ static const char *record_check_root(const struct kvi_table_record *record, uint
     return NULL;
 }
 
+/* The record at `bytes`, its names (as many as it says, which are there) at `names`. */
+static const char *record_decode(const uint8_t *bytes, const uint8_t *names, uint64_t page_end,
+                                 struct kvi_table_record *record)
+{
+    const char *what;
+
+    record_load(bytes, record);
+    if (record->names_bytes > KVI_COMPARATORS_BYTES_MAX)
+        return "table record: comparators' names too long";
+    memcpy(record->names, names, record->names_bytes);
+    if (!all_zero(bytes + RECORD_ZERO, RECORD_KEYS - RECORD_ZERO))
+        return "table record: bytes that must be zero";
+    what = record_check_fields(record);
+    if (!what)
+        what = record_check_kind(record);
+    if (!what)
+        what = record_check_names(record);
+    if (!what)
+        what = record_check_totals(record);
+    return what ? what : record_check_root(record, page_end);
+}
+
 const char *kvi_table_record_decode(const uint8_t *bytes, uint64_t size_bytes, uint64_t page_end,
                                     struct kvi_table_record *record_out)
 {
     memset(record_out, 0, sizeof(*record_out));
     if (size_bytes < KVI_TABLE_RECORD_BYTES)
         return "table record: too short";
-    record_load(bytes, record_out);
-    if (record_out->order)
-        return "table record: unknown key order";
-    if (record_out->flags)
-        return "table record: unknown flags";
-    if (record_out->align_log2)
-        return "table record: unknown value alignment";
-    if (record_out->item_bytes)
-        return "table record: unknown item size";
-    if (bytes[RECORD_NAME_BYTES] || size_bytes != KVI_TABLE_RECORD_BYTES)
-        return "table record: unknown comparator name";
-    if (!all_zero(bytes + RECORD_ZERO, KVI_TABLE_RECORD_BYTES - RECORD_ZERO))
-        return "table record: bytes that must be zero";
-    return record_check_root(record_out, page_end);
+    if (size_bytes != (uint64_t)KVI_TABLE_RECORD_BYTES + bytes[RECORD_NAMES_BYTES])
+        return "table record: of another size than its names";
+    return record_decode(bytes, bytes + RECORD_NAMES, page_end, record_out);
 }
 
 /* ---- Space map entries ---- */
@@ -237,8 +354,10 @@ void kvi_snap_encode(const struct kvi_geometry *g, const struct kvi_snap *snap, 
     kvi_le_store64(page + SNAP_MAP_LIMIT, snap->map_limit);
     kvi_le_store32(page + SNAP_MAP_COUNT, snap->map_count);
     page[SNAP_MAP_LEVELS] = snap->map_levels;
-    kvi_table_record_encode(&snap->main, page + SNAP_MAIN);
-    kvi_table_record_encode(&snap->named, page + SNAP_NAMED);
+    assert(snap->main.names_bytes <= KVI_COMPARATORS_BYTES_MAX);
+    record_store(&snap->main, page + SNAP_MAIN);
+    memcpy(page + SNAP_NAMES, snap->main.names, snap->main.names_bytes);
+    record_store(&snap->named, page + SNAP_NAMED);
     memcpy(page + SNAP_MARKER, snap->marker, KVI_SNAP_MARKER_BYTES);
 }
 
@@ -284,12 +403,15 @@ static const char *snap_check_pages(const struct kvi_geometry *g, const struct k
     return snap_check_map(g, snap);
 }
 
-/* A root that is named in a file has a tag. */
-static const char *snap_load_record(const uint8_t *bytes, uint64_t page_end,
+/* A root that is named in a file has a tag. `names` NULL: a record that has none. */
+static const char *snap_load_record(const uint8_t *bytes, const uint8_t *names, uint64_t page_end,
                                     struct kvi_table_record *record_out)
 {
-    const char *what = kvi_table_record_decode(bytes, KVI_TABLE_RECORD_BYTES, page_end, record_out);
+    const char *what;
 
+    if (!names && bytes[RECORD_NAMES_BYTES])
+        return "snapshot page: a record with comparators' names";
+    what = record_decode(bytes, names ? names : bytes + RECORD_NAMES, page_end, record_out);
     if (!what && record_out->root.pgno && record_out->root.tag == 0)
         what = "snapshot page: a root that was never sealed";
     return what;
@@ -299,20 +421,26 @@ const char *kvi_snap_decode(const struct kvi_geometry *g, const uint8_t *page,
                             struct kvi_snap *snap_out)
 {
     const char *what;
+    uint32_t names_end;
 
     memset(snap_out, 0, sizeof(*snap_out));
     if (kvi_header_type(page) != KVI_PAGE_SNAPSHOT || kvi_header_level(page) != 0)
         return "snapshot page: another kind of page";
     if (!all_zero(page + KVI_HEADER_COUNT, KVI_HEADER_BYTES - KVI_HEADER_COUNT) ||
-        !all_zero(page + SNAP_ZERO, SNAP_MAIN - SNAP_ZERO) ||
-        !all_zero(page + SNAP_ORDER_NAME, KVI_SNAP_ENTRIES - SNAP_ORDER_NAME))
+        !all_zero(page + SNAP_ZERO, SNAP_MAIN - SNAP_ZERO))
         return "snapshot page: bytes that must be zero";
     snap_load(page, snap_out);
     what = snap_check_pages(g, snap_out);
     if (what)
         return what;
-    what = snap_load_record(page + SNAP_MAIN, snap_out->page_end, &snap_out->main);
+    what =
+        snap_load_record(page + SNAP_MAIN, page + SNAP_NAMES, snap_out->page_end, &snap_out->main);
     if (what)
         return what;
-    return snap_load_record(page + SNAP_NAMED, snap_out->page_end, &snap_out->named);
+    if (snap_out->main.flags & KVI_TABLE_DUPLICATES && snap_out->tables)
+        return "snapshot page: named tables in a table with duplicates";
+    names_end = SNAP_NAMES + snap_out->main.names_bytes;
+    if (!all_zero(page + names_end, KVI_SNAP_ENTRIES - names_end))
+        return "snapshot page: bytes that must be zero";
+    return snap_load_record(page + SNAP_NAMED, NULL, snap_out->page_end, &snap_out->named);
 }
