@@ -86,6 +86,45 @@ KVI_MUST_CHECK int kvi_put_last(struct kvi_tree *tree, struct kvi_key key, struc
  * names to where its new value belongs: KV_EEXIST, nothing changed, if the key has that already. */
 KVI_MUST_CHECK int kvi_put_at(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags);
 
+/* The first record makes the root: an empty leaf, to which the path leads. */
+KVI_MUST_CHECK int kvi_put_root(struct kvi_tree *tree, struct kvi_path *path);
+
+/* The record's key_bytes and item_bytes, where the first put sets them. */
+void kvi_put_set_sizes(struct kvi_tree *tree, size_t key_bytes, size_t value_bytes);
+
+/* Follows ascending runs: a record (with duplicates value `item` of its set) is being inserted at
+ * `slot` of the leaf. */
+void kvi_put_note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot, unsigned item);
+
+/* Whether that belongs to such a run: `at_end` tells that nothing stands behind it in its leaf. */
+bool kvi_put_on_tail(const struct kvi_change *change, bool at_end);
+
+/* ---- pair_put.c, pair_delete.c: trees with duplicates ---- */
+
+/* kvi_put_key, kvi_put_at and kvi_delete_at go on here. */
+KVI_MUST_CHECK int kvi_pair_put(struct kvi_change *change, struct kvi_tree_put *put,
+                                uint32_t flags);
+KVI_MUST_CHECK int kvi_pair_move(struct kvi_change *change, struct kvi_tree_put *put,
+                                 uint32_t flags);
+KVI_MUST_CHECK int kvi_pair_delete_at(struct kvi_change *change, struct kvi_cursor *self);
+
+/* ---- counts.c ---- */
+
+/* Adds to the record's totals and, in a tree that counts, to the cells along a touched path. Before
+ * the pages of the path are rewritten. */
+KVI_MUST_CHECK int kvi_counts_add(struct kvi_tree *tree, const struct kvi_path *path,
+                                  int64_t records, int64_t keys);
+
+/* One cell of a dirty branch page that counts: adds, or sets. */
+KVI_MUST_CHECK int kvi_counts_add_cell(const struct kvi_tree *tree, uint8_t *branch, unsigned slot,
+                                       int64_t records, int64_t keys);
+KVI_MUST_CHECK int kvi_counts_set_cell(const struct kvi_tree *tree, uint8_t *branch, unsigned slot,
+                                       struct kvi_counts counts);
+
+/* What stands in or below a page; zeros in a tree that does not count. */
+KVI_MUST_CHECK int kvi_counts_page(const struct kvi_tree *tree, const uint8_t *page,
+                                   struct kvi_counts *counts_out);
+
 /* ---- rewrite.c: gather and emit ---- */
 
 #define KVI_PENDING_MAX 2u
@@ -120,11 +159,20 @@ KVI_MUST_CHECK int kvi_group_emit(struct kvi_change *change, struct kvi_group *g
                                   const unsigned *bounds, unsigned pages,
                                   struct kvi_pending *pending_out);
 
+/* The separator between two neighbouring leaf cells of the tree, in the change's memory. */
+KVI_MUST_CHECK int kvi_leaf_separator(struct kvi_change *change, const struct kvi_item *left,
+                                      const struct kvi_item *right, struct kvi_key *separator_out);
+
 /* ---- split.c ---- */
 
 /* Makes room for what the page at `index` could not take in place, up to a new root if need be. */
 KVI_MUST_CHECK int kvi_split(struct kvi_change *change, unsigned index,
                              struct kvi_pending *pending);
+
+/* The same for the leaf of the path and one new cell before `slot` of it: change->key, which is kept
+ * for the change, with this payload, likewise. */
+KVI_MUST_CHECK int kvi_split_leaf(struct kvi_change *change, unsigned slot, enum kvi_cell_kind kind,
+                                  const uint8_t *payload, uint32_t payload_bytes);
 
 /* Inserts pending children into a branch as it stands; false: some are left in *pending. */
 bool kvi_branch_take(const struct kvi_geometry *g, uint8_t *image, struct kvi_pending *pending);
@@ -142,6 +190,11 @@ KVI_MUST_CHECK int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *
 
 /* Whether less than a quarter of a page is in use (T3). */
 bool kvi_page_underfull(const struct kvi_geometry *g, const uint8_t *page);
+
+/* Whether the leaf at the path may stay as it is after cells were taken out of it; and what is to be
+ * done if not, the path is void then. */
+bool kvi_delete_stays(const struct kvi_change *change);
+KVI_MUST_CHECK int kvi_delete_rebalance(struct kvi_change *change);
 
 /* Merges the page at `index` > 0 of the path, which is touched so far down, with a neighbour, or
  * evens the two out; an only child is left as it is. *split_out: the parent had to be split for it,

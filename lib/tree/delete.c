@@ -122,17 +122,20 @@ static int find_side(struct kvi_change *change, unsigned index, enum kvi_side *s
 
 /* How many pages the group should have: one, two, or 0 to leave it as it is. Two need items enough:
  * three children with long separators are one full page. */
-static unsigned plan_merge(const struct kvi_geometry *g, enum kvi_page_type type,
+static unsigned plan_merge(const struct kvi_tree *tree, unsigned level,
                            const struct kvi_group *group, unsigned *bounds)
 {
-    uint32_t together = kvi_items_bytes(g, type, 0, group->items, 0, group->count);
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    enum kvi_page_type type = kvi_tree_type(level);
+    unsigned flags = kvi_tree_flags(tree, level);
+    uint32_t together = kvi_items_bytes(g, type, flags, group->items, 0, group->count);
     unsigned pages;
 
     bounds[0] = 0;
     bounds[1] = group->count;
     if (together <= g->page_size - g->page_size / MERGED_FREE_PART)
         return 1;
-    pages = kvi_plan_split(g, type, 0, group->items, group->count, 2, KVI_PLAN_EVEN, bounds);
+    pages = kvi_plan_split(g, type, flags, group->items, group->count, 2, KVI_PLAN_EVEN, bounds);
     return pages <= 2 ? pages : 0;
 }
 
@@ -151,8 +154,7 @@ static int share_out(struct kvi_change *change, unsigned index, struct kvi_pendi
     rc = kvi_group_gather(change, index, side, NULL, &group);
     if (rc)
         return rc;
-    pages = plan_merge(kvi_tree_geometry(change->tree),
-                       kvi_tree_type(kvi_path_level(change->path, index)), &group, bounds);
+    pages = plan_merge(change->tree, kvi_path_level(change->path, index), &group, bounds);
     return pages ? kvi_group_emit(change, &group, bounds, pages, pending) : 0;
 }
 
@@ -235,73 +237,72 @@ static int remove_cell(struct kvi_change *change)
         rc = kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
     if (!rc)
         rc = kvi_value_free_run(tree, &run);
-    if (!rc && tree->record.entries == 0)
-        rc = kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "more records than counted");
-    if (rc)
-        return rc;
-    tree->record.entries--;
-    tree->changed = true;
+    if (!rc)
+        rc = kvi_counts_add(tree, change->path, -1, 0);
     tree->tail_pgno = 0;
-    return 0;
+    return rc;
+}
+
+bool kvi_delete_stays(const struct kvi_change *change)
+{
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+
+    if (change->path->depth == 1)
+        return kvi_header_count(leaf->page) > 0;
+    return !kvi_page_underfull(kvi_tree_geometry(change->tree), leaf->page);
+}
+
+int kvi_delete_rebalance(struct kvi_change *change)
+{
+    return change->path->depth > 1 ? rebalance(change) : remove_root(change->tree);
 }
 
 int kvi_delete_at(struct kvi_change *change, struct kvi_cursor *self)
 {
     struct kvi_tree *tree = change->tree;
-    const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    bool marked = tree->cursors && kvi_cursors_mark(tree, change->key, NULL);
-    const struct kvi_step *leaf;
-    bool stays;
-    int rc = kvi_path_touch(tree, change->path);
+    bool marked, stays;
+    int rc;
 
+    if (KVI_UNLIKELY(tree->shape.duplicates))
+        return kvi_pair_delete_at(change, self);
+    marked = tree->cursors && kvi_cursors_mark(tree, change->key, NULL);
+    rc = kvi_path_touch(tree, change->path);
     if (!rc)
         rc = remove_cell(change);
     if (rc)
         return rc;
-    leaf = kvi_path_leaf(change->path);
-    stays = change->path->depth > 1 ? !kvi_page_underfull(g, leaf->page)
-                                    : kvi_header_count(leaf->page) > 0;
+    stays = kvi_delete_stays(change);
     rc = move_cursors(change, self, marked, stays);
-    if (rc || stays)
-        return rc;
-    return change->path->depth > 1 ? rebalance(change) : remove_root(tree);
+    return rc || stays ? rc : kvi_delete_rebalance(change);
 }
 
-int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self)
+/* Deletes the record of the change's key. */
+static int delete_record(struct kvi_change *change, enum kvi_cell_kind kind)
 {
-    (void)change;
-    (void)self;
-    return KV_EUNSUPPORTED;
-}
+    const struct kvi_step *leaf;
+    struct kvi_leaf_cell cell;
+    bool exact = false;
+    int rc = kvi_path_find(change->tree, change->key, KVI_PATH_READ, change->path, &exact);
 
-int kvi_tree_delete_pair(struct kvi_tree *tree, struct kvi_key key, struct kvi_key value)
-{
-    (void)tree;
-    (void)key;
-    (void)value;
-    return KV_EUNSUPPORTED;
+    if (rc || !exact)
+        return rc ? rc : KV_ENOTFOUND;
+    leaf = kvi_path_leaf(change->path);
+    if (!kvi_leaf_cell_at(kvi_tree_geometry(change->tree), leaf->page, leaf->slot, &cell))
+        return kvi_tree_damaged(change->tree, kvi_header_pgno(leaf->page),
+                                "leaf page with a bad cell");
+    return kvi_value_kind(&cell) == kind ? kvi_delete_at(change, NULL) : KV_EINCOMPATIBLE;
 }
 
 int kvi_tree_delete(struct kvi_tree *tree, struct kvi_key key, enum kvi_cell_kind kind)
 {
     struct kvi_change change;
-    struct kvi_leaf_cell cell;
     struct kvi_path path;
-    bool exact = false;
     int rc = kvi_change_begin(&change, tree, &path, NULL, 0, &key);
 
     change.key = key;
-    if (!rc)
-        rc = kvi_path_find(tree, key, KVI_PATH_READ, &path, &exact);
-    if (!rc && !exact)
-        rc = KV_ENOTFOUND;
-    if (!rc && !kvi_leaf_cell_at(kvi_tree_geometry(tree), kvi_path_leaf(&path)->page,
-                                 kvi_path_leaf(&path)->slot, &cell))
-        rc = kvi_tree_damaged(tree, kvi_header_pgno(kvi_path_leaf(&path)->page),
-                              "leaf page with a bad cell");
-    if (!rc && kvi_value_kind(&cell) != kind)
-        rc = KV_EINCOMPATIBLE;
-    if (!rc)
-        rc = kvi_delete_at(&change, NULL);
+    if (!rc && tree->shape.duplicates)
+        rc = kind == KVI_CELL_VALUE ? kvi_delete_key(&change, NULL) : KV_EINCOMPATIBLE;
+    else if (!rc)
+        rc = delete_record(&change, kind);
     return kvi_change_end(&change, 0, rc);
 }

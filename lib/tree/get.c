@@ -23,6 +23,8 @@ void kvi_tree_set_record(struct kvi_tree *tree, const struct kvi_table_record *r
     kvi_shape_init(&tree->shape, record);
     tree->shape.key_custom = key_custom;
     tree->shape.value_custom = value_custom;
+    tree->leaf_flags = kvi_shape_page_flags(&tree->shape, 0);
+    tree->branch_flags = kvi_shape_page_flags(&tree->shape, 1);
 }
 
 void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *record,
@@ -58,9 +60,10 @@ void kvi_tree_leave(struct kvi_tree *tree)
     tree->ring = tree;
 }
 
-/* The leaf under which `key` belongs, in a tree that is read through a view alone. */
-static inline int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
-                            const uint8_t **leaf_out)
+/* The leaf under which `key` belongs, in a tree that is read through a view alone. `key` is in
+ * normal form, or what a probe has for branches. */
+static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
+                                       const uint8_t **leaf_out)
 {
     const struct kvi_view *view = tree->view;
     const struct kvi_geometry *g = &view->map->geometry;
@@ -85,9 +88,9 @@ static inline int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
     return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
 }
 
-/* The same in a write txn, through the pager. */
-static int find_leaf_changed(const struct kvi_tree *tree, struct kvi_key key,
-                             const uint8_t **leaf_out)
+/* The same in a write txn, through the pager, and with a custom order in any. */
+static int find_leaf_slowly(const struct kvi_tree *tree, const struct kvi_probe *probe,
+                            const uint8_t **leaf_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
     struct kvi_ref ref = tree->record.root;
@@ -99,7 +102,7 @@ static int find_leaf_changed(const struct kvi_tree *tree, struct kvi_key key,
 
         if (rc)
             return rc;
-        slot = kvi_branch_find(g, page, key);
+        slot = kvi_branch_probe(g, &tree->shape, page, probe);
         if (KVI_UNLIKELY(slot < 0))
             return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
         rc = kvi_tree_child(tree, page, (unsigned)slot, &ref);
@@ -109,30 +112,93 @@ static int find_leaf_changed(const struct kvi_tree *tree, struct kvi_key key,
     return kvi_tree_page(tree, ref, 0, leaf_out);
 }
 
-int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
+/* Before a descent: 0, or KV_ENOTFOUND. */
+static inline int check_depth(const struct kvi_tree *tree)
 {
-    const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    struct kvi_leaf_cell cell;
-    const uint8_t *leaf;
-    bool exact;
-    int rc, slot;
-
-    memset(value_out, 0, sizeof(*value_out));
     if (tree->record.depth == 0)
         return KV_ENOTFOUND;
     if (KVI_UNLIKELY(tree->record.depth > KVI_DEPTH_MAX))
         return kvi_tree_damaged(tree, tree->record.root.pgno, "tree deeper than possible");
-    rc = tree->pager ? find_leaf_changed(tree, key, &leaf) : find_leaf(tree, key, &leaf);
+    return 0;
+}
+
+/* The value of the cell at `slot` of a leaf, as kvi_leaf_find gave it. */
+static KVI_ALWAYS_INLINE int load(const struct kvi_tree *tree, const uint8_t *leaf, int slot,
+                                  bool exact, struct kvi_tree_value *value_out)
+{
+    struct kvi_leaf_cell cell;
+
+    if (KVI_UNLIKELY(slot < 0))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    if (!exact)
+        return KV_ENOTFOUND;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_at(kvi_tree_geometry(tree), leaf, (unsigned)slot, &cell)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    return kvi_value_load(tree, &cell, value_out);
+}
+
+/* With duplicates, where a separator may stand among the values of the key. */
+static KVI_NOINLINE int get_first(struct kvi_tree *tree, struct kvi_key key,
+                                  struct kvi_tree_value *value_out)
+{
+    const struct kvi_step *leaf;
+    struct kvi_path path;
+    bool exact;
+    int rc = kvi_path_first(tree, key, &path, &exact);
+
+    if (rc)
+        return rc;
+    leaf = kvi_path_leaf(&path);
+    return load(tree, leaf->page, (int)leaf->slot, exact, value_out);
+}
+
+/* In a write txn, and in a tree that is not plain. */
+static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
+                                   struct kvi_tree_value *value_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_probe probe;
+    const uint8_t *leaf;
+    bool exact = false;
+    int slot = 0;
+    int rc = kvi_tree_probe(tree, key, (struct kvi_key){NULL, 0}, KVI_PROBE_FIRST, &probe);
+
+    if (rc)
+        return rc;
+    if (tree->pager || tree->shape.custom)
+        rc = find_leaf_slowly(tree, &probe, &leaf);
+    else
+        rc = find_leaf(tree, probe.separator, &leaf);
+    if (!rc && KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
+        rc = kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
+    if (!rc)
+        slot = kvi_leaf_probe(g, &tree->shape, leaf, &probe, &exact);
+    kvi_probe_release(&probe);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (!exact && tree->shape.duplicates && slot == (int)kvi_header_count(leaf))
+        return get_first(tree, key, value_out);
+    return load(tree, leaf, slot, exact, value_out);
+}
+
+int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    const uint8_t *leaf;
+    bool exact;
+    int rc = check_depth(tree);
+    int slot;
+
+    memset(value_out, 0, sizeof(*value_out));
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (tree->pager || !tree->shape.plain)
+        return get_slowly(tree, key, value_out);
+    rc = find_leaf(tree, key, &leaf);
     if (KVI_UNLIKELY(rc))
         return rc;
     if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
     slot = kvi_leaf_find(g, leaf, key, &exact);
-    if (KVI_UNLIKELY(slot < 0))
-        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
-    if (!exact)
-        return KV_ENOTFOUND;
-    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, leaf, (unsigned)slot, &cell)))
-        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
-    return kvi_value_load(tree, &cell, value_out);
+    return load(tree, leaf, slot, exact, value_out);
 }

@@ -31,7 +31,7 @@ int kvi_value_load(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell
     if (KVI_UNLIKELY(cell->kind == KVI_CELL_OVERFLOW))
         return load_run(tree, cell, value_out);
     if (KVI_UNLIKELY(cell->kind == KVI_CELL_SET))
-        return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell of a kind that is not in use");
+        return kvi_value_item(tree, cell, 0, value_out);
     value_out->data = cell->payload;
     value_out->size_bytes = cell->payload_bytes;
     value_out->kind = cell->kind;
@@ -41,24 +41,34 @@ int kvi_value_load(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell
 int kvi_value_set(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
                   struct kvi_set *set_out)
 {
-    (void)cell;
-    memset(set_out, 0, sizeof(*set_out));
-    return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell of a kind that is not in use");
+    if (KVI_UNLIKELY(cell->kind != KVI_CELL_SET || !tree->shape.duplicates ||
+                     !kvi_set_open(cell->payload, cell->payload_bytes, set_out)))
+        return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell with a bad set of values");
+    return 0;
 }
 
 int kvi_value_item(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell, unsigned item,
                    struct kvi_tree_value *value_out)
 {
-    (void)item;
-    return kvi_value_load(tree, cell, value_out);
+    struct kvi_key value;
+    struct kvi_set set;
+    int rc = kvi_value_set(tree, cell, &set);
+
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (KVI_UNLIKELY(item >= set.count))
+        return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell with too few values");
+    value = kvi_set_value(&set, item);
+    value_out->data = value.data;
+    value_out->size_bytes = value.size;
+    value_out->kind = KVI_CELL_VALUE;
+    return 0;
 }
 
 int kvi_value_run(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
                   struct kvi_overflow_ref *run_out)
 {
     memset(run_out, 0, sizeof(*run_out));
-    if (cell->kind == KVI_CELL_SET)
-        return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell of a kind that is not in use");
     if (cell->kind != KVI_CELL_OVERFLOW)
         return 0;
     if (!kvi_overflow_ref_load(cell, run_out) || run_out->size_bytes > KVI_VALUE_BYTES_MAX)
@@ -94,7 +104,7 @@ int kvi_value_make(struct kvi_tree *tree, size_t key_bytes, struct kvi_tree_put 
     bool table = (flags & KVI_PUT_TABLE) != 0;
 
     new_out->run.ref.pgno = 0;
-    if (!kvi_leaf_inline(kvi_tree_geometry(tree), 0, key_bytes, put->size_bytes)) {
+    if (!kvi_leaf_inline(kvi_tree_geometry(tree), tree->leaf_flags, key_bytes, put->size_bytes)) {
         if (table)
             return kvi_error(KV_EKEYSIZE, "table name of %zu bytes is too long", key_bytes);
         return make_run(tree, put, flags, new_out);

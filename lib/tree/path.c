@@ -8,6 +8,7 @@
 #include "tree/path.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 int kvi_tree_damaged(const struct kvi_tree *tree, uint64_t pgno, const char *what)
@@ -55,6 +56,16 @@ static int touch(struct kvi_tree *tree, struct kvi_ref *ref, unsigned level, uin
     if (KVI_UNLIKELY(!kvi_node_frame_ok(kvi_tree_geometry(tree), *image_out)))
         return kvi_tree_damaged(tree, before.pgno, "tree page with a bad frame");
     return 0;
+}
+
+int kvi_tree_new_page(struct kvi_tree *tree, unsigned level, struct kvi_ref *ref_out,
+                      uint8_t **image_out)
+{
+    int rc = kvi_pager_new(tree->pager, kvi_tree_type(level), level, ref_out, image_out);
+
+    if (!rc)
+        kvi_node_set_flags(*image_out, kvi_tree_flags(tree, level));
+    return rc;
 }
 
 static int touch_root(struct kvi_tree *tree, unsigned level, uint8_t **image_out)
@@ -146,25 +157,83 @@ static int begin(const struct kvi_tree *tree, struct kvi_path *path)
     return 0;
 }
 
-/* The slot at which a step goes on to `key`. */
-static int find_slot(const struct kvi_tree *tree, struct kvi_step *step, bool leaf,
-                     struct kvi_key key, bool *exact)
+static int set_slot(const struct kvi_tree *tree, struct kvi_step *step, int slot)
 {
-    const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    int slot =
-        leaf ? kvi_leaf_find(g, step->page, key, exact) : kvi_branch_find(g, step->page, key);
-
     if (KVI_UNLIKELY(slot < 0))
         return kvi_tree_damaged(tree, kvi_header_pgno(step->page), "tree page with a bad cell");
     step->slot = (unsigned)slot;
     return 0;
 }
 
-int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode mode,
-                  struct kvi_path *path, bool *exact_out)
+/* The slot at which a step goes on to `key`, in a plain tree. */
+static int find_slot(const struct kvi_tree *tree, struct kvi_step *step, bool leaf,
+                     struct kvi_key key, bool *exact)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+
+    return set_slot(tree, step,
+                    leaf ? kvi_leaf_find(g, step->page, key, exact)
+                         : kvi_branch_find(g, step->page, key));
+}
+
+/* The same in any. */
+static int probe_slot(const struct kvi_tree *tree, struct kvi_step *step, bool leaf,
+                      const struct kvi_probe *probe, bool *exact)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+
+    return set_slot(tree, step,
+                    leaf ? kvi_leaf_probe(g, &tree->shape, step->page, probe, exact)
+                         : kvi_branch_probe(g, &tree->shape, step->page, probe));
+}
+
+int kvi_path_probe(struct kvi_tree *tree, const struct kvi_probe *probe, enum kvi_path_mode mode,
+                   struct kvi_path *path, bool *exact_out)
 {
     int rc = begin(tree, path);
 
+    *exact_out = false;
+    for (unsigned i = 0; !rc && i < path->depth; i++) {
+        rc = enter(tree, path, i, mode);
+        if (!rc)
+            rc = probe_slot(tree, &path->steps[i], i + 1 == path->depth, probe, exact_out);
+    }
+    return rc;
+}
+
+int kvi_tree_probe(const struct kvi_tree *tree, struct kvi_key key, struct kvi_key value,
+                   enum kvi_probe_where where, struct kvi_probe *probe_out)
+{
+    if (KVI_UNLIKELY(!kvi_shape_searchable(&tree->shape)))
+        return kvi_error(KV_ECOMPARATOR, "the table's comparator is not registered");
+    if (KVI_UNLIKELY(kvi_probe_init(probe_out, &tree->shape, key, value, where)))
+        return kvi_error(ENOMEM, "no memory for a search");
+    return 0;
+}
+
+static KVI_NOINLINE int find_shaped(struct kvi_tree *tree, struct kvi_key key,
+                                    enum kvi_path_mode mode, struct kvi_path *path, bool *exact_out)
+{
+    struct kvi_probe probe;
+    int rc = kvi_tree_probe(tree, key, (struct kvi_key){NULL, 0}, KVI_PROBE_FIRST, &probe);
+
+    path->depth = 0;
+    *exact_out = false;
+    if (rc)
+        return rc;
+    rc = kvi_path_probe(tree, &probe, mode, path, exact_out);
+    kvi_probe_release(&probe);
+    return rc;
+}
+
+int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode mode,
+                  struct kvi_path *path, bool *exact_out)
+{
+    int rc;
+
+    if (KVI_UNLIKELY(!tree->shape.plain))
+        return find_shaped(tree, key, mode, path, exact_out);
+    rc = begin(tree, path);
     *exact_out = false;
     for (unsigned i = 0; !rc && i < path->depth; i++) {
         rc = enter(tree, path, i, mode);
@@ -174,22 +243,26 @@ int kvi_path_find(struct kvi_tree *tree, struct kvi_key key, enum kvi_path_mode 
     return rc;
 }
 
-int kvi_path_probe(struct kvi_tree *tree, const struct kvi_probe *probe, enum kvi_path_mode mode,
-                   struct kvi_path *path, bool *exact_out)
-{
-    return kvi_path_find(tree, probe->key, mode, path, exact_out);
-}
-
 int kvi_path_first(struct kvi_tree *tree, struct kvi_key key, struct kvi_path *path,
                    bool *exact_out)
 {
     int rc = kvi_path_find(tree, key, KVI_PATH_READ, path, exact_out);
+    struct kvi_leaf_cell cell;
+    const struct kvi_step *leaf;
 
-    if (rc || path->depth == 0 ||
-        kvi_path_leaf(path)->slot < kvi_header_count(kvi_path_leaf(path)->page))
+    if (rc || path->depth == 0)
         return rc;
+    leaf = kvi_path_leaf(path);
+    if (leaf->slot < kvi_header_count(leaf->page))
+        return 0;
     rc = kvi_path_leaf_after(tree, path);
-    return rc == KV_ENOTFOUND ? 0 : rc;
+    if (rc || !tree->shape.duplicates)
+        return rc == KV_ENOTFOUND ? 0 : rc;
+    if (!kvi_leaf_cell_at(kvi_tree_geometry(tree), leaf->page, 0, &cell))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf->page), "leaf page with a bad cell");
+    *exact_out = kvi_shape_compare_keys(&tree->shape, (struct kvi_key){cell.key, cell.key_bytes},
+                                        key) == 0;
+    return 0;
 }
 
 /* Goes down from the step at `index` on, always along one side. */

@@ -103,9 +103,18 @@ KVI_MUST_CHECK int kvi_tree_page(const struct kvi_tree *tree, struct kvi_ref ref
 KVI_MUST_CHECK int kvi_tree_child(const struct kvi_tree *tree, const uint8_t *branch, unsigned slot,
                                   struct kvi_ref *ref_out);
 
+/* A new page of this tree, empty, with the flags that its shape calls for; not yet counted. */
+KVI_MUST_CHECK int kvi_tree_new_page(struct kvi_tree *tree, unsigned level, struct kvi_ref *ref_out,
+                                     uint8_t **image_out);
+
 /* Makes the child at `slot` of a dirty branch changeable, its new reference stored. */
 KVI_MUST_CHECK int kvi_tree_touch_child(struct kvi_tree *tree, uint8_t *branch, unsigned slot,
                                         unsigned level, uint8_t **image_out);
+
+/* A probe of the tree's shape, to be released. KV_ECOMPARATOR, ENOMEM: nothing to release. */
+KVI_MUST_CHECK int kvi_tree_probe(const struct kvi_tree *tree, struct kvi_key key,
+                                  struct kvi_key value, enum kvi_probe_where where,
+                                  struct kvi_probe *probe_out);
 
 /* To the place of a key in a tree of any shape: the first record of the leaf found whose key is >=
  * key; the leaf's slot may equal its count. An empty tree: depth 0. With duplicates the key's first

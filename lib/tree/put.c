@@ -76,22 +76,13 @@ static int keep_payload(struct kvi_change *change, struct kvi_new_value *value)
 static int insert_by_split(struct kvi_change *change, struct kvi_new_value *value,
                            struct kvi_tree_put *put)
 {
-    struct kvi_pending pending;
     struct kvi_leaf_cell cell;
     bool reserve = value->payload == NULL;
     int rc = stays_put(change) ? 0 : keep_payload(change, value);
 
-    if (rc)
-        return rc;
-    memset(&pending, 0, sizeof(pending));
-    pending.count = 1;
-    pending.slot = kvi_path_leaf(change->path)->slot;
-    pending.items[0].key = change->key.data;
-    pending.items[0].key_bytes = (uint32_t)change->key.size;
-    pending.items[0].payload = value->payload;
-    pending.items[0].payload_bytes = value->payload_bytes;
-    pending.items[0].kind = value->kind;
-    rc = kvi_split(change, change->path->depth - 1, &pending);
+    if (!rc)
+        rc = kvi_split_leaf(change, kvi_path_leaf(change->path)->slot, value->kind, value->payload,
+                            value->payload_bytes);
     if (rc || !reserve)
         return rc;
     if (!kvi_leaf_cell_at(kvi_tree_geometry(change->tree), change->landed, change->landed_slot,
@@ -101,20 +92,20 @@ static int insert_by_split(struct kvi_change *change, struct kvi_new_value *valu
     return 0;
 }
 
-/* Follows ascending runs, so that their leaves are left full. */
-static void note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot)
+void kvi_put_note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot, unsigned item)
 {
     uint64_t pgno = kvi_header_pgno(leaf);
-    bool next = pgno == tree->tail_pgno && slot == tree->tail_slot + 1;
+    bool next = pgno == tree->tail_pgno &&
+                (slot == tree->tail_slot + 1 ||
+                 (slot == tree->tail_slot && item > 0 && item == tree->tail_item + 1));
 
     tree->tail_run = next ? tree->tail_run + 1 : 1;
     tree->tail_pgno = pgno;
     tree->tail_slot = slot;
+    tree->tail_item = item;
 }
 
-/* Whether the insert belongs to an ascending run: behind the last record of the tree, or by what
- * the last inserts did. */
-static bool on_tail(const struct kvi_change *change)
+bool kvi_put_on_tail(const struct kvi_change *change, bool at_end)
 {
     const struct kvi_path *path = change->path;
     unsigned last = path->depth - 1;
@@ -125,7 +116,20 @@ static bool on_tail(const struct kvi_change *change)
         if (path->steps[i].slot + 1 < kvi_header_count(path->steps[i].page))
             return false;
     }
-    return path->steps[last].slot == kvi_header_count(path->steps[last].page);
+    return at_end;
+}
+
+/* One record more. Its path is counted up before pages are rewritten, or the counts of those are
+ * wrong. */
+static inline int count_record(struct kvi_change *change)
+{
+    struct kvi_tree *tree = change->tree;
+
+    if (KVI_UNLIKELY(tree->shape.counted))
+        return kvi_counts_add(tree, change->path, 1, 0);
+    tree->record.entries++;
+    tree->changed = true;
+    return 0;
 }
 
 /* Inserts at the path's slot, which is touched. */
@@ -139,24 +143,25 @@ static int insert(struct kvi_change *change, struct kvi_new_value *value, struct
 
     if (rc)
         return rc;
-    note_tail(tree, leaf->image, leaf->slot);
+    kvi_put_note_tail(tree, leaf->image, leaf->slot, 0);
     place = kvi_leaf_insert(kvi_tree_geometry(tree), leaf->image, leaf->slot, change->key,
                             value->kind, value->payload_bytes);
     if (place) {
         fill_payload(place, value, put);
-    } else if (flags & KV_NOSPLIT) {
+        return count_record(change);
+    }
+    if (flags & KV_NOSPLIT) {
         rc = kvi_value_unmake(tree, value);
         return rc ? rc : KV_EPAGEFULL;
-    } else {
-        change->append = on_tail(change);
-        rc = insert_by_split(change, value, put);
-        if (rc)
-            return rc;
-        tree->tail_pgno = kvi_header_pgno(change->landed);
-        tree->tail_slot = change->landed_slot;
     }
-    tree->record.entries++;
-    tree->changed = true;
+    change->append = kvi_put_on_tail(change, leaf->slot == kvi_header_count(leaf->page));
+    rc = count_record(change);
+    if (!rc)
+        rc = insert_by_split(change, value, put);
+    if (rc)
+        return rc;
+    tree->tail_pgno = kvi_header_pgno(change->landed);
+    tree->tail_slot = change->landed_slot;
     return 0;
 }
 
@@ -255,8 +260,11 @@ int kvi_put_at(struct kvi_change *change, struct kvi_tree_put *put, uint32_t fla
 {
     struct kvi_new_value value;
     struct kvi_leaf_cell cell;
-    int rc = check_present(change, put, flags);
+    int rc;
 
+    if (KVI_UNLIKELY(change->tree->shape.duplicates))
+        return kvi_pair_move(change, put, flags);
+    rc = check_present(change, put, flags);
     if (!rc && !kvi_path_leaf(change->path)->image)
         rc = kvi_path_touch(change->tree, change->path);
     if (!rc)
@@ -268,12 +276,11 @@ int kvi_put_at(struct kvi_change *change, struct kvi_tree_put *put, uint32_t fla
     return rc ? rc : replace(change, &cell, &value, put, flags);
 }
 
-/* The first record makes the root. */
-static int make_root(struct kvi_tree *tree, struct kvi_path *path)
+int kvi_put_root(struct kvi_tree *tree, struct kvi_path *path)
 {
     struct kvi_step *step = &path->steps[0];
     struct kvi_ref ref;
-    int rc = kvi_pager_new(tree->pager, KVI_PAGE_LEAF, 0, &ref, &step->image);
+    int rc = kvi_tree_new_page(tree, 0, &ref, &step->image);
 
     if (rc)
         return rc;
@@ -296,7 +303,8 @@ static int step_behind(struct kvi_change *change)
 
     if (rc)
         return rc;
-    if (kvi_key_compare(change->key.data, change->key.size, last.key, last.key_bytes) <= 0)
+    if (kvi_shape_compare_keys(&change->tree->shape, change->key,
+                               (struct kvi_key){last.key, last.key_bytes}) <= 0)
         return KV_EORDER;
     kvi_path_leaf(change->path)->slot++;
     return 0;
@@ -310,6 +318,18 @@ static int find_end(struct kvi_change *change)
     return rc || change->path->depth == 0 ? rc : step_behind(change);
 }
 
+void kvi_put_set_sizes(struct kvi_tree *tree, size_t key_bytes, size_t value_bytes)
+{
+    struct kvi_table_record *record = &tree->record;
+
+    if (tree->shape.key_order == KV_ORDER_UINT && !record->key_bytes)
+        record->key_bytes = (uint8_t)key_bytes;
+    if (tree->shape.fixed && !record->item_bytes)
+        record->item_bytes = (uint32_t)value_bytes;
+    tree->shape.key_bytes = record->key_bytes;
+    tree->shape.item_bytes = record->item_bytes;
+}
+
 /* A key that is not there: makes the root if there is none, and inserts. */
 static int put_new(struct kvi_change *change, struct kvi_tree_put *put, uint32_t flags)
 {
@@ -318,9 +338,11 @@ static int put_new(struct kvi_change *change, struct kvi_tree_put *put, uint32_t
     int rc = kvi_value_make(tree, change->key.size, put, flags, &value);
 
     if (!rc && change->path->depth == 0)
-        rc = make_root(tree, change->path);
+        rc = kvi_put_root(tree, change->path);
     else if (!rc && !kvi_path_leaf(change->path)->image)
         rc = kvi_path_touch(tree, change->path);
+    if (!rc && KVI_UNLIKELY(!tree->shape.plain))
+        kvi_put_set_sizes(tree, change->key.size, 0);
     return rc ? rc : insert(change, &value, put, flags);
 }
 
@@ -332,7 +354,7 @@ static int append(struct kvi_change *change, struct kvi_tree_put *put, uint32_t 
 
     if (!rc)
         rc = put_new(change, put, flags);
-    if (!rc)
+    if (!rc && tree->leaf_flags == 0 && !tree->shape.counted)
         tree->last_leaf = change->rewritten ? change->landed : kvi_path_leaf(change->path)->image;
     return rc;
 }
@@ -345,6 +367,10 @@ int kvi_put_key(struct kvi_change *change, struct kvi_key key, struct kvi_tree_p
     int rc;
 
     change->key = key;
+    if (KVI_UNLIKELY(!change->tree->shape.plain) && !kvi_shape_searchable(&change->tree->shape))
+        return kvi_error(KV_ECOMPARATOR, "the table's comparator is not registered");
+    if (KVI_UNLIKELY(change->tree->shape.duplicates))
+        return kvi_pair_put(change, put, flags);
     if (flags & KV_APPEND)
         return append(change, put, flags);
     rc = kvi_path_find(change->tree, key, mode, change->path, &exact);
@@ -389,7 +415,7 @@ static KVI_ALWAYS_INLINE int put_last(struct kvi_tree *tree, struct kvi_key key,
         put->space = place;
     else if (put->size_bytes)
         memcpy(place, put->data, put->size_bytes);
-    note_tail(tree, leaf, slot);
+    kvi_put_note_tail(tree, leaf, slot, 0);
     tree->record.entries++;
     tree->changed = true;
     return 0;
@@ -411,16 +437,6 @@ static KVI_NOINLINE int put_by_descent(struct kvi_tree *tree, struct kvi_key key
     if (!rc)
         rc = kvi_put_key(&change, key, put, flags);
     return kvi_change_end(&change, flags, rc);
-}
-
-int kvi_tree_put_many(struct kvi_tree *tree, struct kvi_key key, const struct kvi_tree_put *put,
-                      uint32_t flags)
-{
-    (void)tree;
-    (void)key;
-    (void)put;
-    (void)flags;
-    return KV_EUNSUPPORTED;
 }
 
 int kvi_tree_put(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_put *put,

@@ -143,8 +143,7 @@ static int match_images(struct kvi_change *change, struct kvi_group *group, unsi
     int rc = 0;
 
     for (; !rc && group->pages < pages; group->pages++)
-        rc = kvi_pager_new(tree->pager, kvi_tree_type(level), level, &ref,
-                           &group->images[group->pages]);
+        rc = kvi_tree_new_page(tree, level, &ref, &group->images[group->pages]);
     for (; !rc && group->pages > pages; group->pages--) {
         ref = (struct kvi_ref){kvi_header_pgno(group->images[group->pages - 1]), 0};
         rc = kvi_pager_free(tree->pager, ref);
@@ -154,15 +153,61 @@ static int match_images(struct kvi_change *change, struct kvi_group *group, unsi
     return rc;
 }
 
+/* First or last value of a cell; nothing in a tree without duplicates. */
+static int edge_value(const struct kvi_tree *tree, const struct kvi_item *item, bool last,
+                      struct kvi_key *value_out)
+{
+    struct kvi_set set;
+
+    *value_out = (struct kvi_key){NULL, 0};
+    if (!tree->shape.duplicates)
+        return 0;
+    if (item->kind != KVI_CELL_SET || !kvi_set_open(item->payload, item->payload_bytes, &set))
+        return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf cell with a bad set of values");
+    *value_out = kvi_set_value(&set, last ? set.count - 1 : 0);
+    return 0;
+}
+
+int kvi_leaf_separator(struct kvi_change *change, const struct kvi_item *left,
+                       const struct kvi_item *right, struct kvi_key *separator_out)
+{
+    const struct kvi_tree *tree = change->tree;
+    struct kvi_key left_key = {left->key, left->key_bytes};
+    struct kvi_key right_key = {right->key, right->key_bytes};
+    struct kvi_key left_value, right_value;
+    uint8_t *room;
+    int rc;
+
+    if (tree->shape.plain) {
+        *separator_out =
+            (struct kvi_key){right_key.data, kvi_separator_bytes(left_key, right_key)};
+        return 0;
+    }
+    rc = edge_value(tree, left, true, &left_value);
+    if (!rc)
+        rc = edge_value(tree, right, false, &right_value);
+    if (rc)
+        return rc;
+    room = kvi_arena_take(&change->arena,
+                          kvi_separator_room(&tree->shape, right_key.size, right_value.size) + 1);
+    if (!room)
+        return kvi_error(ENOMEM, "no memory for a separator");
+    separator_out->data = room;
+    separator_out->size = kvi_separator_make(&tree->shape, left_key, left_value, right_key,
+                                             right_value, room);
+    return 0;
+}
+
 /* The separator between items[bound - 1] and items[bound]. */
-static struct kvi_key separator_of(const struct kvi_group *group, unsigned level, unsigned bound)
+static int separator_of(struct kvi_change *change, const struct kvi_group *group, unsigned bound,
+                        struct kvi_key *separator_out)
 {
     const struct kvi_item *right = &group->items[bound];
-    struct kvi_key key = {right->key, right->key_bytes};
 
-    if (level == 0)
-        key.size = kvi_separator_bytes((struct kvi_key){right[-1].key, right[-1].key_bytes}, key);
-    return key;
+    if (kvi_path_level(change->path, group->index) == 0)
+        return kvi_leaf_separator(change, right - 1, right, separator_out);
+    *separator_out = (struct kvi_key){right->key, right->key_bytes};
+    return 0;
 }
 
 static int emit_pages(struct kvi_change *change, const struct kvi_group *group,
@@ -178,12 +223,42 @@ static int emit_pages(struct kvi_change *change, const struct kvi_group *group,
     return 0;
 }
 
+/* What the parent must know: the first page's counts, and all of the others. */
+static int name_pages(struct kvi_change *change, const struct kvi_group *group,
+                      const unsigned *bounds, struct kvi_pending *pending_out)
+{
+    struct kvi_tree *tree = change->tree;
+    struct kvi_step *step = &change->path->steps[group->index];
+    struct kvi_counts counts;
+    int rc = 0;
+
+    if (tree->shape.counted && group->index > 0) {
+        rc = kvi_counts_page(tree, group->images[0], &counts);
+        if (!rc)
+            rc = kvi_counts_set_cell(tree, step[-1].image, group->first, counts);
+    }
+    pending_out->slot = group->first + 1;
+    for (unsigned i = 1; !rc && i < group->pages; i++) {
+        struct kvi_item *item = &pending_out->items[pending_out->count++];
+        struct kvi_key separator;
+
+        rc = separator_of(change, group, bounds[i], &separator);
+        if (!rc)
+            rc = kvi_counts_page(tree, group->images[i], &item->counts);
+        if (rc)
+            return rc;
+        item->key = separator.data;
+        item->key_bytes = (uint32_t)separator.size;
+        item->ref = (struct kvi_ref){kvi_header_pgno(group->images[i]), 0};
+    }
+    return rc;
+}
+
 int kvi_group_emit(struct kvi_change *change, struct kvi_group *group, const unsigned *bounds,
                    unsigned pages, struct kvi_pending *pending_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(change->tree);
     struct kvi_step *step = &change->path->steps[group->index];
-    unsigned level = kvi_path_level(change->path, group->index);
     unsigned had = group->pages;
     int rc;
 
@@ -200,14 +275,5 @@ int kvi_group_emit(struct kvi_change *change, struct kvi_group *group, const uns
                               "branch page with a bad cell");
     if (rc)
         return rc;
-    pending_out->slot = group->first + 1;
-    for (unsigned i = 1; i < pages; i++) {
-        struct kvi_key separator = separator_of(group, level, bounds[i]);
-        struct kvi_item *item = &pending_out->items[pending_out->count++];
-
-        item->key = separator.data;
-        item->key_bytes = (uint32_t)separator.size;
-        item->ref = (struct kvi_ref){kvi_header_pgno(group->images[i]), 0};
-    }
-    return 0;
+    return name_pages(change, group, bounds, pending_out);
 }

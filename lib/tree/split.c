@@ -57,15 +57,15 @@ static struct way choose_way(uint32_t page_size, enum run run, int64_t left_free
     return way;
 }
 
-static uint32_t pending_bytes(unsigned level, const struct kvi_pending *pending)
+static uint32_t pending_bytes(unsigned flags, unsigned level, const struct kvi_pending *pending)
 {
     uint32_t bytes = 0;
 
     for (unsigned i = 0; i < pending->count; i++) {
         const struct kvi_item *item = &pending->items[i];
 
-        bytes += level == 0 ? kvi_leaf_cell_bytes(0, item->key_bytes, item->payload_bytes)
-                            : KVI_BRANCH_CELL_HEAD + item->key_bytes;
+        bytes += level == 0 ? kvi_leaf_cell_bytes(flags, item->key_bytes, item->payload_bytes)
+                            : kvi_branch_head_bytes(flags) + item->key_bytes;
         bytes += KVI_NODE_SLOT_BYTES;
     }
     return bytes;
@@ -111,7 +111,7 @@ static int find_way(struct kvi_change *change, unsigned index, const struct kvi_
             rc = neighbour_free(change, index, 1, &right);
     }
     *way_out = choose_way(kvi_tree_geometry(change->tree)->page_size, run, left, right,
-                          pending_bytes(level, pending));
+                          pending_bytes(kvi_tree_flags(change->tree, level), level, pending));
     return rc;
 }
 
@@ -129,22 +129,24 @@ static void note_landing(struct kvi_change *change, const struct kvi_group *grou
 
 /* Shares the items out: the bounds, and how many pages; 0: not in this way. `item` is the new
  * one. */
-static unsigned plan_pages(const struct kvi_geometry *g, enum kvi_page_type type,
-                           const struct way *way, const struct kvi_group *group, unsigned item,
-                           unsigned *bounds)
+static unsigned plan_pages(const struct kvi_tree *tree, unsigned level, const struct way *way,
+                           const struct kvi_group *group, unsigned item, unsigned *bounds)
 {
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    enum kvi_page_type type = kvi_tree_type(level);
+    unsigned flags = kvi_tree_flags(tree, level);
     unsigned pages;
 
     if (way->cut && item + 1 < group->count &&
-        kvi_items_bytes(g, type, 0, group->items, 0, item + 1) <= g->page_size &&
-        kvi_items_bytes(g, type, 0, group->items, item + 1, group->count) <= g->page_size) {
+        kvi_items_bytes(g, type, flags, group->items, 0, item + 1) <= g->page_size &&
+        kvi_items_bytes(g, type, flags, group->items, item + 1, group->count) <= g->page_size) {
         bounds[0] = 0;
         bounds[1] = item + 1;
         bounds[2] = group->count;
         return 2;
     }
-    pages =
-        kvi_plan_split(g, type, 0, group->items, group->count, way->pages_min, way->bias, bounds);
+    pages = kvi_plan_split(g, type, flags, group->items, group->count, way->pages_min, way->bias,
+                           bounds);
     /* trying a branch anew by itself is worth it only if no page is added */
     return way->pages_min == 1 && pages > 1 ? 0 : pages;
 }
@@ -164,8 +166,7 @@ static int spread_in_way(struct kvi_change *change, unsigned index, const struct
     if (rc)
         return rc;
     item = group.own + pending->slot;
-    pages = plan_pages(kvi_tree_geometry(change->tree), kvi_tree_type(level), way, &group, item,
-                       bounds);
+    pages = plan_pages(change->tree, level, way, &group, item, bounds);
     if (pages == 0)
         return 0;
     rc = kvi_group_emit(change, &group, bounds, pages, pending);
@@ -175,28 +176,57 @@ static int spread_in_way(struct kvi_change *change, unsigned index, const struct
     return rc;
 }
 
+/* Names the new leaf to its parent, and takes what it holds off the count of the old one, which was
+ * made for both. */
+static int name_leaf(struct kvi_change *change, const uint8_t *image, struct kvi_pending *pending)
+{
+    struct kvi_tree *tree = change->tree;
+    const struct kvi_step *leaf = kvi_path_leaf(change->path);
+    struct kvi_item *item = &pending->items[0], left = {0};
+    struct kvi_key separator;
+    struct kvi_leaf_cell last;
+    int rc;
+
+    if (!kvi_leaf_cell_at(kvi_tree_geometry(tree), leaf->image, pending->slot - 1, &last))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
+    left.key = last.key;
+    left.key_bytes = last.key_bytes;
+    left.payload = last.payload;
+    left.payload_bytes = last.payload_bytes;
+    left.kind = last.kind;
+    rc = kvi_leaf_separator(change, &left, item, &separator);
+    if (!rc)
+        rc = kvi_counts_page(tree, image, &item->counts);
+    if (!rc && tree->shape.counted && change->path->depth > 1)
+        rc = kvi_counts_add_cell(tree, leaf[-1].image, leaf[-1].slot,
+                                 -(int64_t)item->counts.records, -(int64_t)item->counts.keys);
+    item->key = separator.data;
+    item->key_bytes = (uint32_t)separator.size;
+    return rc;
+}
+
 /* A leaf of its own for a record at the end of a run: nothing moves, and the full leaf stays as it
  * is. */
 static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
 {
     struct kvi_tree *tree = change->tree;
-    const struct kvi_geometry *g = kvi_tree_geometry(tree);
     const struct kvi_step *leaf = kvi_path_leaf(change->path);
     struct kvi_item *item = &pending->items[0];
     struct kvi_key key = {item->key, item->key_bytes};
-    struct kvi_leaf_cell last;
     uint8_t *place, *image;
-    int rc = kvi_pager_new(tree->pager, KVI_PAGE_LEAF, 0, &item->ref, &image);
+    int rc = kvi_tree_new_page(tree, 0, &item->ref, &image);
 
     if (rc)
         return rc;
-    place = kvi_leaf_insert(g, image, 0, key, item->kind, item->payload_bytes);
-    if (!place || !kvi_leaf_cell_at(g, leaf->image, pending->slot - 1, &last))
+    place = kvi_leaf_insert(kvi_tree_geometry(tree), image, 0, key, item->kind,
+                            item->payload_bytes);
+    if (!place)
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
-    if (item->payload && item->payload_bytes)
+    if (item->payload_bytes)
         memcpy(place, item->payload, item->payload_bytes);
-    item->key_bytes =
-        (uint32_t)kvi_separator_bytes((struct kvi_key){last.key, last.key_bytes}, key);
+    rc = name_leaf(change, image, pending);
+    if (rc)
+        return rc;
     pending->slot = change->path->depth > 1 ? leaf[-1].slot + 1 : 1;
     tree->record.pages_leaf++;
     tree->last_leaf = NULL;
@@ -243,11 +273,13 @@ static int grow_root(struct kvi_change *change, const struct kvi_pending *pendin
 
     if (tree->record.depth == KVI_DEPTH_MAX)
         return kvi_tree_damaged(tree, tree->record.root.pgno, "tree deeper than possible");
-    rc = kvi_pager_new(tree->pager, KVI_PAGE_BRANCH, tree->record.depth, &ref, &image);
-    if (rc)
-        return rc;
     memset(&items[0], 0, sizeof(items[0]));
     items[0].ref = tree->record.root;
+    rc = kvi_counts_page(tree, change->path->steps[0].image, &items[0].counts);
+    if (!rc)
+        rc = kvi_tree_new_page(tree, tree->record.depth, &ref, &image);
+    if (rc)
+        return rc;
     memcpy(&items[1], pending->items, pending->count * sizeof(items[0]));
     if (!kvi_node_emit(kvi_tree_geometry(tree), image, items, 0, 1 + pending->count))
         return kvi_tree_damaged(tree, ref.pgno, "separators do not fit a new root");
@@ -288,4 +320,20 @@ int kvi_split(struct kvi_change *change, unsigned index, struct kvi_pending *pen
         if (kvi_branch_take(g, change->path->steps[index].image, pending))
             return 0;
     }
+}
+
+int kvi_split_leaf(struct kvi_change *change, unsigned slot, enum kvi_cell_kind kind,
+                   const uint8_t *payload, uint32_t payload_bytes)
+{
+    struct kvi_pending pending;
+
+    memset(&pending, 0, sizeof(pending));
+    pending.count = 1;
+    pending.slot = slot;
+    pending.items[0].key = change->key.data;
+    pending.items[0].key_bytes = (uint32_t)change->key.size;
+    pending.items[0].payload = payload;
+    pending.items[0].payload_bytes = payload_bytes;
+    pending.items[0].kind = kind;
+    return kvi_split(change, change->path->depth - 1, &pending);
 }

@@ -54,6 +54,7 @@ struct kvi_tree {
     struct kvi_tree *ring; /* the trees of one txn, in a ring (kvi_tree_join); itself when alone */
     uint64_t tail_pgno;    /* leaf of the last insert, 0: something else came after it */
     unsigned tail_slot;    /* its slot there */
+    unsigned tail_item;    /* with duplicates: which value of the set */
     unsigned tail_run;     /* inserts in a row, each right behind the one before it */
     /* Image of the last leaf, NULL: not known. Appends go there without a descent, so it must not
      * outlive the image, nor the leaf's place: whoever frees or rewrites leaves, and kvi_tree_park,

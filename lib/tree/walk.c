@@ -61,7 +61,7 @@ static int walk_runs(struct walk *walk, const uint8_t *leaf)
             rc = tell_bad_cell(walk, leaf, 0,
                                kvi_tree_damaged(walk->tree, kvi_header_pgno(leaf),
                                                 "leaf page with a bad cell"));
-        else if (cell.kind == KVI_CELL_OVERFLOW || cell.kind == KVI_CELL_SET)
+        else if (cell.kind == KVI_CELL_OVERFLOW)
             rc = tell_run(walk, &cell);
         if (rc == KVI_TREE_SKIP)
             rc = 0;

@@ -326,7 +326,7 @@ static int walk_cell(struct state *s, const uint8_t *page, unsigned slot, bool t
 
     if (!kvi_leaf_cell_at(s->g, page, slot, &cell))
         return broken(s, kvi_header_pgno(page), "bad cell");
-    if (cell.kind == KVI_CELL_VALUE)
+    if (cell.kind == KVI_CELL_VALUE || cell.kind == KVI_CELL_SET)
         return 0;
     if (cell.kind == KVI_CELL_OVERFLOW) {
         if (!kvi_overflow_ref_load(&cell, &run))
