@@ -99,13 +99,16 @@ void kvi_put_note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot
 /* Whether that belongs to such a run: `at_end` tells that nothing stands behind it in its leaf. */
 bool kvi_put_on_tail(const struct kvi_change *change, bool at_end);
 
-/* ---- pair_put.c, pair_delete.c: trees with duplicates ---- */
+/* ---- pair_put.c, pair_many.c, pair_delete.c: trees with duplicates ---- */
 
 /* kvi_put_key, kvi_put_at and kvi_delete_at go on here. */
 KVI_MUST_CHECK int kvi_pair_put(struct kvi_change *change, struct kvi_tree_put *put,
                                 uint32_t flags);
 KVI_MUST_CHECK int kvi_pair_move(struct kvi_change *change, struct kvi_tree_put *put,
                                  uint32_t flags);
+/* kvi_tree_put_many, key in change->key. What the path leads to afterwards is not told. */
+KVI_MUST_CHECK int kvi_pair_put_many(struct kvi_change *change, const struct kvi_tree_put *put,
+                                     uint32_t flags);
 KVI_MUST_CHECK int kvi_pair_delete_at(struct kvi_change *change, struct kvi_cursor *self);
 
 /* ---- counts.c ---- */

@@ -5,10 +5,6 @@
  * a leaf is made dirty with its path when any page of that path, or a run of its values, stands too
  * high.
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/error.h"
 #include "kv.h"
 #include "tree/path.h"
@@ -65,28 +61,6 @@ static int lower_runs(struct kvi_tree *tree, struct kvi_path *path, uint64_t pgn
     return rc;
 }
 
-/* Lets the pager write early, and finds the leaf again by its first key. */
-static int spill(struct kvi_tree *tree, struct kvi_path *path)
-{
-    struct kvi_leaf_cell cell;
-    uint8_t *copy;
-    bool exact;
-    int rc;
-
-    if (!kvi_leaf_cell_at(kvi_tree_geometry(tree), kvi_path_leaf(path)->page, 0, &cell))
-        return kvi_tree_damaged(tree, KVI_NO_PGNO, "leaf page with a bad cell");
-    copy = malloc(cell.key_bytes + 1u);
-    if (!copy)
-        return ENOMEM;
-    memcpy(copy, cell.key, cell.key_bytes);
-    rc = kvi_pager_spill(tree->pager);
-    if (!rc)
-        rc = kvi_path_find(tree, (struct kvi_key){copy, cell.key_bytes}, KVI_PATH_READ, path,
-                           &exact);
-    free(copy);
-    return rc;
-}
-
 int kvi_tree_lower(struct kvi_tree *tree, uint64_t pgno_from)
 {
     struct kvi_path path;
@@ -103,8 +77,11 @@ int kvi_tree_lower(struct kvi_tree *tree, uint64_t pgno_from)
             rc = kvi_path_touch(tree, &path);
         if (!rc)
             rc = lower_runs(tree, &path, pgno_from);
-        if (!rc && kvi_pager_over_budget(tree->pager))
-            rc = spill(tree, &path);
+        if (!rc && kvi_pager_over_budget(tree->pager)) {
+            rc = kvi_pager_spill(tree->pager);
+            if (!rc)
+                rc = kvi_path_again(tree, &path);
+        }
         if (!rc)
             rc = kvi_path_leaf_after(tree, &path);
     }

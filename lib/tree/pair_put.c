@@ -426,8 +426,7 @@ static int refuse_key(struct kvi_change *change, struct kvi_tree_put *put)
     return KV_EEXIST;
 }
 
-/* KV_APPEND_VALUE: no value of the key may stand behind the place. */
-static int check_last(struct kvi_change *change, const struct kvi_place *place)
+int kvi_pair_check_last(const struct kvi_change *change, const struct kvi_place *place)
 {
     struct kvi_leaf_cell cell;
     struct kvi_path next;
@@ -444,11 +443,10 @@ static int check_last(struct kvi_change *change, const struct kvi_place *place)
     return has_key(change, &cell) ? KV_EORDER : 0;
 }
 
-/* KV_APPEND: to behind the last pair; KV_EORDER if this one does not belong there. */
-static int find_end(struct kvi_change *change, struct kvi_place *place)
+int kvi_pair_find_end(struct kvi_change *change, enum kvi_path_mode mode, struct kvi_place *place)
 {
     const struct kvi_shape *shape = &change->tree->shape;
-    int rc = kvi_path_edge(change->tree, KVI_PATH_LAST, KVI_PATH_TOUCH, change->path);
+    int rc = kvi_path_edge(change->tree, KVI_PATH_LAST, mode, change->path);
     int order;
 
     place->exact = place->found = false;
@@ -479,14 +477,14 @@ static int find(struct kvi_change *change, struct kvi_tree_put *put, uint32_t fl
     int rc;
 
     if (flags & KV_APPEND)
-        return find_end(change, place);
+        return kvi_pair_find_end(change, KVI_PATH_TOUCH, place);
     rc = kvi_pair_find(change, refuses ? KVI_PATH_READ : KVI_PATH_TOUCH, place);
     if (!rc && place->found && flags & KV_NOPAIR) {
         give_present(put, kvi_set_value(&place->set, change->item));
         return KV_EEXIST;
     }
     if (!rc && flags & KV_APPEND_VALUE)
-        rc = check_last(change, place);
+        rc = kvi_pair_check_last(change, place);
     return rc;
 }
 

@@ -33,6 +33,14 @@ struct kvi_place {
 KVI_MUST_CHECK int kvi_pair_find(struct kvi_change *change, enum kvi_path_mode mode,
                                  struct kvi_place *place_out);
 
+/* KV_APPEND: the same, at the end of the tree; KV_EORDER if the pair does not belong there. */
+KVI_MUST_CHECK int kvi_pair_find_end(struct kvi_change *change, enum kvi_path_mode mode,
+                                     struct kvi_place *place_out);
+
+/* KV_APPEND_VALUE: KV_EORDER if a value of the key stands behind the place, or at it. */
+KVI_MUST_CHECK int kvi_pair_check_last(const struct kvi_change *change,
+                                       const struct kvi_place *place);
+
 /* The cell at the path's slot and its set, as they stand in the page now. */
 KVI_MUST_CHECK int kvi_pair_load(const struct kvi_change *change, struct kvi_place *place_out);
 

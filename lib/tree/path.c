@@ -328,6 +328,17 @@ int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path)
     return kvi_path_touch_steps(tree, path, path->depth);
 }
 
+int kvi_path_again(struct kvi_tree *tree, struct kvi_path *path)
+{
+    for (unsigned i = 0; i < path->depth; i++) {
+        int rc = enter(tree, path, i, KVI_PATH_READ);
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from)
 {
     to->depth = from->depth;

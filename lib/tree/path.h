@@ -154,6 +154,9 @@ KVI_MUST_CHECK int kvi_path_touch(struct kvi_tree *tree, struct kvi_path *path);
 KVI_MUST_CHECK int kvi_path_touch_steps(struct kvi_tree *tree, struct kvi_path *path,
                                         unsigned count);
 
+/* Reads the pages of a path anew, by its slots: after a spill, which moves none in the tree. */
+KVI_MUST_CHECK int kvi_path_again(struct kvi_tree *tree, struct kvi_path *path);
+
 /* Copies what is in use. */
 void kvi_path_copy(struct kvi_path *to, const struct kvi_path *from);
 
