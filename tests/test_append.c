@@ -89,7 +89,7 @@ static void delete_number(struct numbers *numbers, unsigned number)
     struct kv_val key = key_of(number, text);
 
     numbers->version[number] = 0;
-    ck_ok(kv_del(txn, numbers->table, &key));
+    ck_ok(kv_del(txn, numbers->table, &key, NULL));
 }
 
 static void forget(struct numbers *numbers)
