@@ -222,7 +222,7 @@ static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
                             item->payload_bytes);
     if (!place)
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
-    if (item->payload_bytes)
+    if (item->payload && item->payload_bytes)
         memcpy(place, item->payload, item->payload_bytes);
     rc = name_leaf(change, image, pending);
     if (rc)
