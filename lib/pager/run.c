@@ -90,6 +90,7 @@ static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_
     kvi_pgset_add(&pager->written, pgno, pages);
     *ref = (struct kvi_ref){pgno, kvi_checksum_tag(sum)};
     kvi_map_note(pager->view.map, pgno, ref->tag);
+    kvi_store_wrote(kvi_pager_store(pager), pgno, pages);
     return 0;
 }
 

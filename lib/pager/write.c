@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the way of pages to the file: sorted by number, neighbours merged into one call.
+ * Owns the way of pages to the file: sorted by number, neighbours merged into one call; or stored
+ * through the writer's mapping, if the txn has one and it pays (store.h).
  *
  * The space map hands pages out in file order, so a commit's pages are mostly a few long stretches.
  * Sorting is by radix over the bytes in which the page numbers differ: two or three passes.
@@ -23,6 +24,7 @@
 #define STRETCH_BYTES (4 * KVI_PAGE_SIZE_MIN)
 #define STRETCH_ADDING_BYTES (16 * KVI_PAGE_SIZE_MIN)
 #define PARTS_MAX (STRETCH_ADDING_BYTES / KVI_PAGE_SIZE_MIN)
+#define SORT_FEW 24u
 #define ADDING_SHARE                                                                               \
     4u /* a txn adds pages when it retires less than this part of what it allocates */
 
@@ -49,6 +51,19 @@ static void sort_pass(const struct kvi_write_item *from, struct kvi_write_item *
         to[start[from[i].pgno >> shift & 0xff]++] = from[i];
 }
 
+/* For a few: no memory, and no pass over 256 counts. */
+static void sort_few(struct kvi_write_item *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct kvi_write_item item = items[i];
+        size_t at = i;
+
+        for (; at > 0 && items[at - 1].pgno > item.pgno; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
 static int sort_items(struct kvi_write_item *items, size_t count)
 {
     struct kvi_write_item *from = items;
@@ -56,7 +71,9 @@ static int sort_items(struct kvi_write_item *items, size_t count)
     struct kvi_write_item *scratch;
     uint64_t differ = 0;
 
-    if (is_sorted(items, count))
+    if (count <= SORT_FEW)
+        sort_few(items, count);
+    if (count <= SORT_FEW || is_sorted(items, count))
         return 0;
     scratch = malloc(count * sizeof(*scratch));
     if (!scratch)
@@ -88,6 +105,15 @@ static uint64_t stretch_bytes(const struct kvi_pager *pager)
                                                                       : STRETCH_BYTES;
 }
 
+static void note_tag(const struct kvi_pager *pager, const struct kvi_write_item *item)
+{
+    const struct kvi_map *map = pager->view.map;
+
+    assert(item->pgno != 0);
+    if (item->pgno < map->pages_max)
+        kvi_map_note(map, item->pgno, kvi_page_tag(item->bytes));
+}
+
 /* Writes the neighbours that begin with items[0], as many as go into one call; *taken_out: how many
  * that were. A run goes as a whole. */
 static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_item *items,
@@ -110,24 +136,100 @@ static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_i
     return kvi_os->writev_at(pager->view.map->fd, parts, (int)n, items[0].pgno << g->page_shift);
 }
 
-int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items, size_t count)
+/* Sorted items, by calls; a page so written is known to have its blocks. */
+static int write_items(const struct kvi_pager *pager, const struct kvi_write_item *items,
+                       size_t count)
 {
-    const struct kvi_map *map = pager->view.map;
+    struct kvi_store *store = kvi_pager_store(pager);
     size_t taken = 0;
-    int rc;
+    int rc = 0;
 
-    rc = sort_items(items, count);
-    for (size_t i = 0; i < count; i++)
-        pager->pages_written += items[i].pages;
     for (size_t i = 0; !rc && i < count; i += taken) {
         rc = write_stretch(pager, items + i, count - i, &taken);
         for (size_t j = i; !rc && j < i + taken; j++) {
-            assert(items[j].pgno != 0);
-            if (items[j].pgno < map->pages_max)
-                kvi_map_note(map, items[j].pgno, kvi_page_tag(items[j].bytes));
+            note_tag(pager, &items[j]);
+            kvi_store_wrote(store, items[j].pgno, items[j].pages);
         }
     }
     return rc;
+}
+
+/* ---- Through the writer's mapping ---- */
+
+struct kvi_store *kvi_pager_store(const struct kvi_pager *pager)
+{
+    while (pager->parent)
+        pager = pager->parent;
+    return pager->store;
+}
+
+void kvi_pager_store_through(struct kvi_pager *pager, struct kvi_store *store)
+{
+    assert(!pager->parent);
+    pager->store = store;
+}
+
+/* Items that wait to be stored together. */
+struct gathered {
+    const struct kvi_write_item *items[KVI_STORE_BATCH];
+    size_t count;
+};
+
+/* What cannot be stored is written, and then the error is the one of a write. */
+static int store_gathered(const struct kvi_pager *pager, struct kvi_store *store,
+                          struct gathered *gathered)
+{
+    size_t count = gathered->count;
+    size_t taken;
+    int rc = 0;
+
+    gathered->count = 0;
+    if (count == 0)
+        return 0;
+    if (kvi_store_put(store, gathered->items, count)) {
+        for (size_t i = 0; !rc && i < count; i++)
+            rc = write_stretch(pager, gathered->items[i], 1, &taken);
+    }
+    for (size_t i = 0; !rc && i < count; i++)
+        note_tag(pager, gathered->items[i]);
+    return rc;
+}
+
+/* Sorted items: those that are known to have their blocks are stored, the others written. */
+static int store_items(const struct kvi_pager *pager, struct kvi_store *store,
+                       const struct kvi_write_item *items, size_t count)
+{
+    struct gathered gathered = {.count = 0};
+    size_t end;
+    int rc = 0;
+
+    for (size_t i = 0; !rc && i < count; i = end) {
+        end = i + 1;
+        if (kvi_store_knows(store, &items[i])) {
+            gathered.items[gathered.count++] = &items[i];
+            if (gathered.count == KVI_STORE_BATCH)
+                rc = store_gathered(pager, store, &gathered);
+            continue;
+        }
+        while (end < count && !kvi_store_knows(store, &items[end]))
+            end++;
+        rc = write_items(pager, items + i, end - i);
+    }
+    return rc ? rc : store_gathered(pager, store, &gathered);
+}
+
+int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items, size_t count)
+{
+    struct kvi_store *store = kvi_pager_store(pager);
+    int rc = sort_items(items, count);
+
+    for (size_t i = 0; i < count; i++)
+        pager->pages_written += items[i].pages;
+    if (rc)
+        return rc;
+    if (store && kvi_store_ready(store, items, count))
+        return store_items(pager, store, items, count);
+    return write_items(pager, items, count);
 }
 
 /* All images as items. One that is not sealed is in no tree, which a sound file cannot bring about.

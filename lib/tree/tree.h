@@ -59,11 +59,10 @@ void kvi_tree_init_read(struct kvi_tree *tree, const struct kvi_table_record *re
 void kvi_tree_init_write(struct kvi_tree *tree, const struct kvi_table_record *record,
                          struct kvi_pager *pager);
 
-/* Makes `tree` one of the trees of the txn that `other` belongs to, and takes it out again. A
- * change that spills parks the cursors of all of them: trees of one pager that have cursors must be
- * joined. The structs must not move while they are. */
+/* Makes `tree` one of the trees of the txn that `other` belongs to. A change that spills parks the
+ * cursors of all of them: trees of one pager that have cursors must be joined. The structs must not
+ * move from then on. */
 void kvi_tree_join(struct kvi_tree *tree, struct kvi_tree *other);
-void kvi_tree_leave(struct kvi_tree *tree);
 
 /* What a record holds. For kind KVI_CELL_TABLE data is the table record's bytes. */
 struct kvi_tree_value {
