@@ -144,6 +144,9 @@ enum kv_durability {
  * commit is a durable point. A read-only env without locks goes on working in a child of fork. */
 #define KV_NOLOCK 0x08u
 #define KV_MEMORY 0x10u /* a database in memory (memfd): path is NULL, gone at close */
+/* No writable mapping of the data file. Else one is made where it pays, for KV_NONE txns and memory
+ * databases, on ext4 and tmpfs: a stray store of the program may then reach the file's pages. */
+#define KV_NOWRITEMAP 0x20u
 
 /* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits.
  */

@@ -463,6 +463,53 @@ static int fault_advise(void *address, uint64_t size_bytes, int advice)
     return rc ? rc : real->advise(address, size_bytes, advice);
 }
 
+static int fault_resident(const void *address, bool *resident_out)
+{
+    int rc = fault(FAULT_RESIDENT);
+
+    return rc ? rc : real->resident(address, resident_out);
+}
+
+static int fault_store_open(struct kvi_os_store *store)
+{
+    int rc = fault(FAULT_STORE_OPEN);
+
+    return rc ? rc : real->store_open(store);
+}
+
+static void fault_store_close(struct kvi_os_store *store)
+{
+    real->store_close(store);
+}
+
+static int store_noted(const struct kvi_os_store *store, const struct iovec *parts,
+                       const uint64_t *offsets, int count)
+{
+    bool on = begin_note();
+    int rc;
+
+    if (on) {
+        recorder_see(store->fd);
+    }
+    rc = real->store(store, parts, offsets, count);
+    for (int i = 0; on && rc == 0 && i < count; i++) {
+        recorder_note_store(store->fd, parts[i].iov_base, parts[i].iov_len, offsets[i]);
+    }
+    end_note(on);
+    return rc;
+}
+
+static int fault_store(const struct kvi_os_store *store, const struct iovec *parts,
+                       const uint64_t *offsets, int count)
+{
+    int rc = fault(FAULT_STORE);
+
+    if (rc && partial_writes) {
+        (void)store_noted(store, parts, offsets, count / 2);
+    }
+    return rc ? rc : store_noted(store, parts, offsets, count);
+}
+
 static int fault_lock(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes)
 {
     int rc = fault(FAULT_LOCK);
@@ -527,6 +574,7 @@ static int fault_boot_id(uint8_t id_out[16])
 
 static const struct kvi_os fault_table = {
     FAULT_CALLS(FAULT_ENTRY).futex_wait = fault_futex_wait,
+    .store_close = fault_store_close,
     .futex_wake = fault_futex_wake,
     .sleep_us = fault_sleep_us,
     .monotonic_ns = fault_monotonic_ns,

@@ -58,6 +58,9 @@
     X(UNMAP, unmap)                                                                                \
     X(MAP_ANON, map_anon)                                                                          \
     X(ADVISE, advise)                                                                              \
+    X(RESIDENT, resident)                                                                          \
+    X(STORE_OPEN, store_open)                                                                      \
+    X(STORE, store)                                                                                \
     X(LOCK, lock)                                                                                  \
     X(LOCK_PROBE, lock_probe)                                                                      \
     X(RANDOM, random)                                                                              \
@@ -66,7 +69,7 @@
 #define FAULT_ENUM(name, entry) FAULT_##name,
 enum fault_call {
     FAULT_CALLS(FAULT_ENUM) FAULT_CALLS_END,
-    FAULT_WRITES, /* any of WRITE, WRITEV */
+    FAULT_WRITES, /* any of WRITE, WRITEV; not STORE, after which the library writes */
     FAULT_SYNCS,  /* any of FLUSH, FLUSH_FULL */
     FAULT_ANY     /* any call but futex, sleep, clock and pid */
 };

@@ -260,7 +260,8 @@ void recorder_note_close(int fd)
     }
 }
 
-void recorder_note_write(int fd, const void *data, uint64_t size_bytes, uint64_t offset)
+static void note_bytes(int fd, enum record_kind kind, const void *data, uint64_t size_bytes,
+                       uint64_t offset)
 {
     int file = file_of_fd(fd);
     struct record *record;
@@ -268,11 +269,21 @@ void recorder_note_write(int fd, const void *data, uint64_t size_bytes, uint64_t
     if (file < 0 || size_bytes == 0) {
         return;
     }
-    record = add_record(RECORD_WRITE, file);
+    record = add_record(kind, file);
     record->offset = offset;
     record->size_bytes = size_bytes;
     record->data = must(malloc((size_t)size_bytes));
     memcpy(record->data, data, (size_t)size_bytes);
+}
+
+void recorder_note_write(int fd, const void *data, uint64_t size_bytes, uint64_t offset)
+{
+    note_bytes(fd, RECORD_WRITE, data, size_bytes, offset);
+}
+
+void recorder_note_store(int fd, const void *data, uint64_t size_bytes, uint64_t offset)
+{
+    note_bytes(fd, RECORD_STORE, data, size_bytes, offset);
 }
 
 void recorder_note_range(int fd, enum record_kind kind, uint64_t offset, uint64_t size_bytes)
@@ -434,7 +445,24 @@ static bool durable_at(const struct record *record, size_t end)
     return record->settled < end;
 }
 
-/* Applies the sectors of a write's piece; the file then is as long as the whole piece. */
+static bool has_bytes(const struct record *record)
+{
+    return record->kind == RECORD_WRITE || record->kind == RECORD_STORE;
+}
+
+/* A sector in which a store was caught half-way: any of its words of 8 bytes. */
+static void apply_words(uint8_t *to, const uint8_t *from, uint64_t size, uint64_t seed)
+{
+    for (uint64_t at = 0; at < size; at += 8) {
+        seed = (seed ^ at) * UINT64_C(0x9E3779B97F4A7C15) + 1;
+        if (seed >> 63) {
+            memcpy(to + at, from + at, (size_t)(size - at < 8 ? size - at : 8));
+        }
+    }
+}
+
+/* Applies the sectors of a write's piece; the file then is as long as the whole piece. A store is
+ * torn within the sector behind each that is kept. */
 static void apply_piece(struct record_image *image, const struct record *record,
                         const struct record_piece *piece, unsigned mask)
 {
@@ -452,6 +480,9 @@ static void apply_piece(struct record_image *image, const struct record *record,
         next = next < end ? next : end;
         if (mask == RECORD_KEEP || mask >> bit & 1) {
             memcpy(image->data + at, record->data + (at - record->offset), (size_t)(next - at));
+        } else if (record->kind == RECORD_STORE && bit > 0 && mask >> (bit - 1) & 1) {
+            apply_words(image->data + at, record->data + (at - record->offset), next - at,
+                        mask + piece->number);
         }
         at = next;
     }
@@ -461,6 +492,7 @@ static void apply_whole(struct record_image *image, const struct record *record)
 {
     switch (record->kind) {
     case RECORD_WRITE:
+    case RECORD_STORE:
         image_grow(image, (size_t)(record->offset + record->size_bytes));
         memcpy(image->data + record->offset, record->data, (size_t)record->size_bytes);
         break;
@@ -487,7 +519,7 @@ static void visit_pieces(size_t number, size_t *count, visit_fn *visit, void *co
     struct record_piece piece = {*count, number, record->kind, record->offset, 0};
     uint64_t end = record->offset + record->size_bytes;
 
-    if (record->kind != RECORD_WRITE) {
+    if (!has_bytes(record)) {
         visit(context, record, &piece);
         (*count)++;
         return;
@@ -541,7 +573,7 @@ static void decide_piece(void *context, const struct record *record,
     struct build *build = context;
     unsigned mask = build->choose(build->context, piece);
 
-    if (record->kind == RECORD_WRITE) {
+    if (has_bytes(record)) {
         apply_piece(build->image, record, piece, mask);
     } else if (mask != RECORD_LOSE) {
         apply_whole(build->image, record);

@@ -19,7 +19,9 @@
  * - After a flush that FAILED, the pieces that were pending are in doubt for ever: the kernel calls
  *   their pages clean, so no later flush covers them (they may still be kept, by choice).
  * - A file that exists when it is first opened counts as wholly on disk with what it holds then.
- * - Stores through a writable mapping are not seen; the library makes them in its lock file only.
+ * - Stores through the writer's mapping are seen where the os table makes them. The kernel may write a
+ *   page back while it is being stored, so one that is torn is torn within a sector as well: words of 8
+ *   bytes, any of them. Stores of the library's own code, in its lock file only, are not seen.
  *
  * Files are numbered from 0 in the order of first use, by inode, so a file that is made nameless or
  * under a temporary name is the same file after it got its name. The recording grows in memory and
@@ -42,6 +44,7 @@
 
 enum record_kind {
     RECORD_WRITE,        /* file, offset, size_bytes, data */
+    RECORD_STORE,        /* the same through a writable mapping: torn within a sector too */
     RECORD_TRUNCATE,     /* file, size_bytes: the new size */
     RECORD_ALLOCATE,     /* file, offset, size_bytes: at least so long, new bytes zero */
     RECORD_PUNCH,        /* file, offset, size_bytes: zeros */
@@ -155,6 +158,7 @@ void recorder_see(int fd); /* before a call: takes in what the file holds, if it
 void recorder_note_open(int fd);  /* after it */
 void recorder_note_close(int fd); /* before it */
 void recorder_note_write(int fd, const void *data, uint64_t size_bytes, uint64_t offset);
+void recorder_note_store(int fd, const void *data, uint64_t size_bytes, uint64_t offset);
 void recorder_note_range(int fd, enum record_kind kind, uint64_t offset, uint64_t size_bytes);
 void recorder_note_flush(int fd, size_t begun, bool failed); /* begun: recorder_count before it */
 int recorder_file_of(const char *path, int fd); /* path NULL: by fd; -1: none of the recording */

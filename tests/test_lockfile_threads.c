@@ -38,8 +38,11 @@ static uint64_t pin_late(struct user *u, struct kvi_reader_slot *slot, unsigned 
             kvi_os->sleep_us(1);
         for (volatile unsigned i = 0; i < pause; i++)
             continue;
-        if (kvi_reader_pin_word(u->l, slot, word))
+        atomic_store(&slot->word, word);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(&kvi_lockfile_shared(u->l)->visible) == word)
             return word;
+        kvi_reader_unpin(slot);
         pause /= 2;
     }
 }

@@ -338,6 +338,90 @@ START_TEST(stores_to_a_writable_map_reach_the_file)
 }
 END_TEST
 
+/* A file of some pages, mapped as much longer, and a way to store into it. */
+static struct kvi_os_store store_start(unsigned pages)
+{
+    struct kvi_os_store store = {.fd = open_new("stored")};
+    void *base = NULL;
+
+    ck_ok(os->truncate(store.fd, pages * 4096u));
+    ck_ok(os->map(store.fd, 0, 1 << 20, true, &base));
+    store.base = base;
+    ck_ok(os->store_open(&store));
+    return store;
+}
+
+static void store_stop(struct kvi_os_store *store)
+{
+    ck_ok(os->unmap(store->base, 1 << 20));
+    ck_ok(os->close(store->fd));
+    os->store_close(store);
+}
+
+static void check_stored(const struct kvi_os_store *store, uint64_t offset, const uint8_t *bytes,
+                         size_t size)
+{
+    uint8_t *found = malloc(size);
+    size_t got = 0;
+
+    ck_assert_ptr_nonnull(found);
+    ck_ok(os->read_at(store->fd, found, size, offset, &got));
+    ck_assert_uint_eq(got, size);
+    ck_assert_mem_eq(found, bytes, size);
+    free(found);
+}
+
+START_TEST(stores_reach_the_file_at_any_size_and_alignment)
+{
+    static const size_t sizes[] = {1, 4096, 100, 70000, 65536, 4095};
+    enum { PARTS = 40 };
+    struct kvi_os_store store = store_start(256);
+    uint8_t *source = malloc(80000);
+    struct iovec parts[PARTS];
+    uint64_t offsets[PARTS];
+    uint64_t at = 17;
+    int count = 0;
+
+    ck_assert_ptr_nonnull(source);
+    for (size_t i = 0; i < 80000; i++)
+        source[i] = (uint8_t)(i * 7 + i / 251);
+    for (; count < PARTS && at + 70000 < 256 * 4096u; count++) {
+        parts[count] = (struct iovec){source + count * 13, sizes[count % 6]};
+        offsets[count] = at;
+        at += parts[count].iov_len + 3;
+    }
+    ck_ok(os->store(&store, parts, offsets, count));
+    for (int i = 0; i < count; i++)
+        check_stored(&store, offsets[i], parts[i].iov_base, parts[i].iov_len);
+    free(source);
+    store_stop(&store);
+}
+END_TEST
+
+/* Past the end of the file any access of the program is SIGBUS. */
+START_TEST(a_store_that_meets_no_page_is_an_error_and_the_next_one_is_fine)
+{
+    struct kvi_os_store store = store_start(2);
+    static uint8_t a[4096];
+    static uint8_t b[4096];
+    struct iovec parts[] = {{a, 4096}, {b, 4096}};
+    bool resident = true;
+
+    memset(a, 1, sizeof(a));
+    memset(b, 2, sizeof(b));
+    ck_rc(os->store(&store, parts, (uint64_t[]){4096, 2 * 4096}, 2), EFAULT);
+    ck_rc(os->store(&store, parts, (uint64_t[]){2 * 4096}, 1), EFAULT);
+    ck_ok(os->store(&store, parts, (uint64_t[]){4096, 0}, 2));
+    check_stored(&store, 0, b, sizeof(b));
+    check_stored(&store, 4096, a, sizeof(a));
+    ck_ok(os->resident(store.base, &resident));
+    ck_assert(resident);
+    ck_ok(os->resident(store.base + 2 * 4096, &resident));
+    ck_assert(!resident);
+    store_stop(&store);
+}
+END_TEST
+
 START_TEST(anonymous_memory_is_zero_and_writable)
 {
     uint8_t *address = NULL;
@@ -558,6 +642,8 @@ static Suite *suite(void)
     harness_add(s, "names", link_and_rename_never_replace);
     harness_add(s, "maps", a_map_larger_than_its_file_shows_what_the_file_grows_by);
     harness_add(s, "maps", stores_to_a_writable_map_reach_the_file);
+    harness_add(s, "maps", stores_reach_the_file_at_any_size_and_alignment);
+    harness_add(s, "maps", a_store_that_meets_no_page_is_an_error_and_the_next_one_is_fine);
     harness_add(s, "maps", anonymous_memory_is_zero_and_writable);
     harness_add(s, "maps", a_map_that_cannot_be_had_is_an_error);
     harness_add(s, "locks", locks_exclude_other_descriptors_of_the_same_process);

@@ -87,24 +87,6 @@ START_TEST(pin_is_the_newest_visible_and_is_seen)
 }
 END_TEST
 
-START_TEST(pin_of_a_word_stands_only_while_it_is_the_newest_visible)
-{
-    const char *data = new_data("a");
-    struct kvi_reader_slot *slot;
-    struct user u;
-
-    ck_ok(user_open(data, NULL, &u));
-    publish(&u, 5);
-    ck_ok(kvi_reader_claim(u.l, &slot));
-    ck_assert(kvi_reader_pin_word(u.l, slot, 5));
-    ck_assert_uint_eq(scan(&u, true).count, 1);
-    ck_assert(!kvi_reader_pin_word(u.l, slot, 4));
-    ck_assert_uint_eq(scan(&u, true).count, 0);
-    kvi_reader_release(u.l, slot);
-    user_close(&u);
-}
-END_TEST
-
 START_TEST(nothing_visible_is_told_as_zero)
 {
     const char *data = new_data("a");
@@ -531,7 +513,6 @@ static Suite *suite(void)
     Suite *s = suite_create("readers");
 
     harness_add(s, "pin", pin_is_the_newest_visible_and_is_seen);
-    harness_add(s, "pin", pin_of_a_word_stands_only_while_it_is_the_newest_visible);
     harness_add(s, "pin", nothing_visible_is_told_as_zero);
     harness_add(s, "pin", scan_ends_with_the_result_of_its_function);
     harness_add(s, "slots", thread_gets_the_slot_that_it_released);

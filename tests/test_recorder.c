@@ -475,6 +475,7 @@ START_TEST(every_call_can_be_made_to_fail)
         bool conflict;
         uint8_t bytes[16];
         void *address;
+        struct kvi_os_store store = {.fd = -1, .ends = {-1, -1}};
         int64_t magic;
         size_t got;
         int fd;
@@ -512,6 +513,11 @@ START_TEST(every_call_can_be_made_to_fail)
             ck_ok(kvi_os_real.unmap(address, 4096));
         }
         rcs[FAULT_ADVISE] = kvi_os->advise((void *)(uintptr_t)1, 4096, 0);
+        rcs[FAULT_RESIDENT] = kvi_os->resident((void *)(uintptr_t)1, &conflict);
+        rcs[FAULT_STORE_OPEN] = kvi_os->store_open(&store);
+        rcs[FAULT_STORE] = kvi_os->store(&store, &(struct iovec){bytes, 1}, &(uint64_t){0}, 0);
+        if (rcs[FAULT_STORE_OPEN] == 0)
+            kvi_os->store_close(&store);
         rcs[FAULT_LOCK] = kvi_os->lock(-1, KVI_OS_LOCK_READ, 0, 1);
         rcs[FAULT_LOCK_PROBE] = kvi_os->lock_probe(-1, KVI_OS_LOCK_READ, 0, 1, &conflict);
         rcs[FAULT_RANDOM] = kvi_os->random(bytes, 1);

@@ -486,7 +486,6 @@ START_TEST(a_txn_larger_than_its_budget_is_written_early_and_reads_right)
     ck_ok(kvi_cursor_get(cursor, KV_CURRENT, &key, NULL));
     ck_assert(key.size == 5 && memcmp(key.data, "other", 5) == 0);
     kvi_cursor_close(cursor);
-    kvi_tree_leave(&other);
     ck_ok(kvi_tree_empty(&other));
     tree_db_check(tree_db_tree(&db));
     tree_db_commit(&db);

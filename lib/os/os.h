@@ -34,6 +34,16 @@ struct kvi_os_stat {
 
 enum kvi_os_lock { KVI_OS_UNLOCK, KVI_OS_LOCK_READ, KVI_OS_LOCK_WRITE };
 
+/* A way to store into a file through a writable mapping by which a page that cannot be had (no
+ * space, an error of the disk) is an error and not a signal: the kernel copies, by way of a pipe
+ * that holds the pages of the source for a moment. One thread at a time. */
+struct kvi_os_store {
+    int fd;         /* the file that is mapped; not owned */
+    uint8_t *base;  /* where the file's first byte is mapped, writable */
+    int ends[2];    /* store_open's, as the stage: the pipe, to read and to write */
+    uint8_t *stage; /* what is on its way */
+};
+
 struct kvi_os {
     /* files */
     int (*open)(const char *path, int flags, uint32_t mode, int *fd_out);
@@ -66,6 +76,14 @@ struct kvi_os {
     int (*unmap)(void *address, uint64_t size_bytes);
     int (*map_anon)(uint64_t size_bytes, void **address_out);      /* private, NORESERVE, zero */
     int (*advise)(void *address, uint64_t size_bytes, int advice); /* madvise */
+    /* whether the page cache has the page at this place of a mapping of a file */
+    int (*resident)(const void *address, bool *resident_out);
+    /* stores through a writable mapping */
+    int (*store_open)(struct kvi_os_store *store); /* fd and base are the caller's */
+    void (*store_close)(struct kvi_os_store *store);
+    /* parts[i] to offsets[i] of the file, in no order. All, or an error, and then any of it */
+    int (*store)(const struct kvi_os_store *store, const struct iovec *parts,
+                 const uint64_t *offsets, int count);
     /* locks: open-file-description locks, never waiting; EAGAIN: another holds it */
     int (*lock)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes);
     /* F_OFD_GETLK: would `kind` conflict with another's? */

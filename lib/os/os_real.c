@@ -19,6 +19,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -382,6 +383,135 @@ static int real_advise(void *address, uint64_t size_bytes, int advice)
     return result_of(madvise(address, (size_t)size_bytes, advice));
 }
 
+static int real_resident(const void *address, bool *resident_out)
+{
+    unsigned char state = 0;
+    int rc = result_of(mincore((void *)(uintptr_t)address, 1, &state));
+
+    if (rc == 0) {
+        *resident_out = state & 1;
+    }
+    return rc;
+}
+
+/* ---- Stores through a mapping -------------------------------------------------------------- */
+
+/* A pipe takes references to pages of the source; reading it out is a copy by the kernel to the
+ * mapping, in which a page that cannot be had ends the call. What user code, and the library, would
+ * get for it is SIGBUS. The source is copied once more before, to a few pages that stay in the
+ * cache with what the kernel keeps of each: taking references to pages all over the memory costs
+ * more. Measured here, ext4, 4 KiB pages: write 1.4 us, this 0.5, a plain copy 0.4. */
+
+#define STAGE_PAGES 16u /* what a pipe holds without asking for more */
+#define STAGE_PAGE_BYTES 4096u
+#define STAGE_BYTES ((size_t)STAGE_PAGES * STAGE_PAGE_BYTES)
+
+static void real_store_close(struct kvi_os_store *store)
+{
+    (void)close(store->ends[0]);
+    (void)close(store->ends[1]);
+    free(store->stage);
+    *store = (struct kvi_os_store){.fd = -1, .ends = {-1, -1}};
+}
+
+static int real_store_open(struct kvi_os_store *store)
+{
+    int rc;
+
+    store->stage = aligned_alloc(STAGE_PAGE_BYTES, STAGE_BYTES);
+    if (!store->stage) {
+        return ENOMEM;
+    }
+    rc = result_of(pipe2(store->ends, O_CLOEXEC | O_NONBLOCK));
+    if (rc) {
+        free(store->stage);
+        store->stage = NULL;
+    }
+    return rc;
+}
+
+/* The pipe must be empty for the next call. */
+static void drain(const struct kvi_os_store *store)
+{
+    char scratch[STAGE_PAGE_BYTES];
+    ssize_t got;
+
+    do {
+        got = read(store->ends[0], scratch, sizeof scratch);
+    } while (got > 0 || (got < 0 && errno == EINTR));
+}
+
+/* What stands in the pipe, `size_bytes`, to its places. */
+static int read_out(const struct kvi_os_store *store, const struct iovec *to, int count,
+                    size_t size_bytes)
+{
+    ssize_t got;
+    int rc;
+
+    do {
+        got = readv(store->ends[0], to, count);
+    } while (got < 0 && errno == EINTR);
+    if (got >= 0 && (size_t)got == size_bytes) {
+        return 0;
+    }
+    rc = got < 0 ? errno : EFAULT;
+    drain(store);
+    return rc;
+}
+
+/* The first `size_bytes` of the stage to their places. A pipe that is smaller than the stage, as it
+ * is for who has many, refuses what is more than that. */
+static int store_stage(const struct kvi_os_store *store, const struct iovec *to, int count,
+                       size_t size_bytes)
+{
+    struct iovec from = {store->stage, size_bytes};
+    ssize_t took;
+
+    do {
+        took = vmsplice(store->ends[1], &from, 1, SPLICE_F_NONBLOCK);
+    } while (took < 0 && errno == EINTR);
+    if (took < 0) {
+        return errno;
+    }
+    if ((size_t)took != size_bytes) {
+        drain(store);
+        return EAGAIN;
+    }
+    return read_out(store, to, count, size_bytes);
+}
+
+static int real_store(const struct kvi_os_store *store, const struct iovec *parts,
+                      const uint64_t *offsets, int count)
+{
+    struct iovec to[STAGE_PAGES];
+    size_t filled = 0;
+    size_t done = 0; /* of the first part */
+    int n = 0;
+    int rc = 0;
+
+    for (int i = 0; i < count && !rc;) {
+        size_t size = parts[i].iov_len - done;
+
+        if (size > STAGE_BYTES - filled) {
+            size = STAGE_BYTES - filled;
+        }
+        memcpy(store->stage + filled, (const char *)parts[i].iov_base + done, size);
+        to[n++] = (struct iovec){store->base + offsets[i] + done, size};
+        filled += size;
+        done += size;
+        if (done == parts[i].iov_len) {
+            i++;
+            done = 0;
+        }
+        if (filled == STAGE_BYTES || n == STAGE_PAGES || i == count) {
+            rc = store_stage(store, to, n, filled);
+            filled = 0;
+            n = 0;
+        }
+    }
+    return rc;
+}
+
 /* ---- Locks --------------------------------------------------------------------------------- */
 
 static struct flock flock_of(enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes)
@@ -555,6 +685,10 @@ const struct kvi_os kvi_os_real = {
     .unmap = real_unmap,
     .map_anon = real_map_anon,
     .advise = real_advise,
+    .resident = real_resident,
+    .store_open = real_store_open,
+    .store_close = real_store_close,
+    .store = real_store,
     .lock = real_lock,
     .lock_probe = real_lock_probe,
     .futex_wait = real_futex_wait,

@@ -9,7 +9,8 @@
  *   pager.c   pages: read, touch, new, free              spill.c   what is written early, and when
  *   level.c   open, close, merge                         write.c   sorted, merged writes
  *   run.c     overflow runs                              refs.c    references with tag 0 in a page
- *   seal.c    checksums from the leaves up               images.c, pgset.c, pool.c   containers
+ *   seal.c    checksums from the leaves up               store.c   the writer's mapping
+ *                                                        images.c, pgset.c, pool.c   containers
  */
 #ifndef KVI_PAGER_INSIDE_H
 #define KVI_PAGER_INSIDE_H
@@ -17,12 +18,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "base/attr.h"
 #include "pager/images.h"
 #include "pager/pager.h"
 #include "pager/pgset.h"
+#include "pager/store.h"
 
 /* What a nested txn frees of its parents, until it commits. */
 struct kvi_pended {
@@ -34,6 +35,7 @@ struct kvi_pager {
     struct kvi_view view;      /* of the base snapshot; page_end follows what is handed out */
     struct kvi_space *space;   /* one for all levels */
     struct kvi_pool *pool;     /* likewise */
+    struct kvi_store *store;   /* of the top txn; NULL: all pages are written by calls */
     struct kvi_pager *parent;  /* NULL: the top txn */
     struct kvi_pager *child;   /* the live nested txn; nothing is changed here while there is one */
     struct kvi_images images;  /* dirty pages and runs of this level */
@@ -122,9 +124,9 @@ static inline void kvi_refs_set_tag(uint8_t *page, const struct kvi_unsealed *un
 
 /* ---- write.c ---- */
 
-/* One write call, its time counted if that was asked for. */
-KVI_MUST_CHECK int kvi_pager_writev(const struct kvi_pager *pager, const struct iovec *parts,
-                                    int count, uint64_t pgno);
+/* The time, if it is asked for how long writes take; and adding what went by since. */
+uint64_t kvi_pager_now(const struct kvi_pager *pager);
+void kvi_pager_spent(const struct kvi_pager *pager, uint64_t since);
 
 struct kvi_write_item {
     uint64_t pgno;
@@ -132,8 +134,11 @@ struct kvi_write_item {
     uint64_t pages;
 };
 
-/* Writes sealed pages and runs, in file order, neighbours merged; notes their tags. `items` is
- * reordered. */
+/* The writer's mapping, if this txn uses it. */
+struct kvi_store *kvi_pager_store(const struct kvi_pager *pager);
+
+/* Writes sealed pages and runs, in file order, neighbours merged, or stores them; notes their tags.
+ * `items` is reordered. */
 KVI_MUST_CHECK int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items,
                                          size_t count);
 

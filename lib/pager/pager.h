@@ -37,6 +37,7 @@
 
 #include "base/attr.h"
 #include "format/layout.h"
+#include "pager/store.h"
 #include "pager/view.h"
 #include "space/space.h"
 
@@ -54,6 +55,10 @@ void kvi_pool_free(struct kvi_pool *pool);
 KVI_MUST_CHECK int kvi_pager_open(const struct kvi_view *view, struct kvi_space *space,
                                   struct kvi_pool *pool, uint64_t budget_bytes,
                                   struct kvi_pager *parent, struct kvi_pager **pager_out);
+
+/* From here on this top txn and those nested in it store pages through the writer's mapping where
+ * that pays (pager/store.h). Not owned. */
+void kvi_pager_store_through(struct kvi_pager *pager, struct kvi_store *store);
 
 /* Drops all images. For a nested pager also hands its pages back to the space map. NULL is allowed.
  */

@@ -49,7 +49,9 @@ static int write_run(const struct kvi_pager *pager, uint64_t pgno, uint8_t *head
     const struct kvi_geometry *g = kvi_pager_geometry(pager);
     struct iovec parts[2 + KVI_PAGE_SIZE_MAX / KVI_PAGE_SIZE_MIN];
     uint32_t left = padding_of(g, size_bytes);
+    uint64_t since = kvi_pager_now(pager);
     int count = 2;
+    int rc;
 
     parts[0] = (struct iovec){header, KVI_HEADER_BYTES};
     parts[1] = (struct iovec){(void *)(uintptr_t)value, (size_t)size_bytes};
@@ -59,7 +61,9 @@ static int write_run(const struct kvi_pager *pager, uint64_t pgno, uint8_t *head
         parts[count++] = (struct iovec){(void *)(uintptr_t)zeros, size};
         left -= size;
     }
-    return kvi_pager_writev(pager, parts, count, pgno);
+    rc = kvi_os->writev_at(pager->view.map->fd, parts, count, pgno << g->page_shift);
+    kvi_pager_spent(pager, since);
+    return rc;
 }
 
 static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_bytes,
@@ -90,6 +94,7 @@ static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_
     kvi_pgset_add(&pager->written, pgno, pages);
     *ref = (struct kvi_ref){pgno, kvi_checksum_tag(sum)};
     kvi_map_note(pager->view.map, pgno, ref->tag);
+    kvi_store_wrote(kvi_pager_store(pager), pgno, pages);
     return 0;
 }
 

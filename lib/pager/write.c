@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the way of pages to the file: sorted by number, neighbours merged into one call.
+ * Owns the way of pages to the file: sorted by number, neighbours merged into one call; or stored
+ * through the writer's mapping, if the txn has one and it pays (store.h).
  *
  * The space map hands pages out in file order, so a commit's pages are mostly a few long stretches.
  * Sorting is by radix over the bytes in which the page numbers differ: two or three passes.
@@ -23,6 +24,7 @@
 #define STRETCH_BYTES (4 * KVI_PAGE_SIZE_MIN)
 #define STRETCH_ADDING_BYTES (16 * KVI_PAGE_SIZE_MIN)
 #define PARTS_MAX (STRETCH_ADDING_BYTES / KVI_PAGE_SIZE_MIN)
+#define SORT_FEW 24u
 #define ADDING_SHARE                                                                               \
     4u /* a txn adds pages when it retires less than this part of what it allocates */
 
@@ -49,6 +51,19 @@ static void sort_pass(const struct kvi_write_item *from, struct kvi_write_item *
         to[start[from[i].pgno >> shift & 0xff]++] = from[i];
 }
 
+/* For a few: no memory, and no pass over 256 counts. */
+static void sort_few(struct kvi_write_item *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct kvi_write_item item = items[i];
+        size_t at = i;
+
+        for (; at > 0 && items[at - 1].pgno > item.pgno; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
 static int sort_items(struct kvi_write_item *items, size_t count)
 {
     struct kvi_write_item *from = items;
@@ -56,7 +71,9 @@ static int sort_items(struct kvi_write_item *items, size_t count)
     struct kvi_write_item *scratch;
     uint64_t differ = 0;
 
-    if (is_sorted(items, count))
+    if (count <= SORT_FEW)
+        sort_few(items, count);
+    if (count <= SORT_FEW || is_sorted(items, count))
         return 0;
     scratch = malloc(count * sizeof(*scratch));
     if (!scratch)
@@ -88,21 +105,13 @@ static uint64_t stretch_bytes(const struct kvi_pager *pager)
                                                                       : STRETCH_BYTES;
 }
 
-void kvi_pager_measure(struct kvi_pager *pager, uint64_t *write_ns)
+static void note_tag(const struct kvi_pager *pager, const struct kvi_write_item *item)
 {
-    pager->write_ns = write_ns;
-}
+    const struct kvi_map *map = pager->view.map;
 
-int kvi_pager_writev(const struct kvi_pager *pager, const struct iovec *parts, int count,
-                     uint64_t pgno)
-{
-    uint64_t offset = pgno << kvi_pager_geometry(pager)->page_shift;
-    uint64_t since = pager->write_ns ? kvi_os->monotonic_ns() : 0;
-    int rc = kvi_os->writev_at(pager->view.map->fd, parts, count, offset);
-
-    if (pager->write_ns)
-        *pager->write_ns += kvi_os->monotonic_ns() - since;
-    return rc;
+    assert(item->pgno != 0);
+    if (item->pgno < map->pages_max)
+        kvi_map_note(map, item->pgno, kvi_page_tag(item->bytes));
 }
 
 /* Writes the neighbours that begin with items[0], as many as go into one call; *taken_out: how many
@@ -124,26 +133,129 @@ static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_i
     } while (n < count && items[n].pgno == end &&
              (end - items[0].pgno + items[n].pages) << g->page_shift <= bytes_max);
     *taken_out = n;
-    return kvi_pager_writev(pager, parts, (int)n, items[0].pgno);
+    return kvi_os->writev_at(pager->view.map->fd, parts, (int)n, items[0].pgno << g->page_shift);
+}
+
+/* Sorted items, by calls; a page so written is known to have its blocks. */
+static int write_items(const struct kvi_pager *pager, const struct kvi_write_item *items,
+                       size_t count)
+{
+    struct kvi_store *store = kvi_pager_store(pager);
+    size_t taken = 0;
+    int rc = 0;
+
+    for (size_t i = 0; !rc && i < count; i += taken) {
+        rc = write_stretch(pager, items + i, count - i, &taken);
+        for (size_t j = i; !rc && j < i + taken; j++) {
+            note_tag(pager, &items[j]);
+            kvi_store_wrote(store, items[j].pgno, items[j].pages);
+        }
+    }
+    return rc;
+}
+
+/* ---- Through the writer's mapping ---- */
+
+struct kvi_store *kvi_pager_store(const struct kvi_pager *pager)
+{
+    while (pager->parent)
+        pager = pager->parent;
+    return pager->store;
+}
+
+void kvi_pager_store_through(struct kvi_pager *pager, struct kvi_store *store)
+{
+    assert(!pager->parent);
+    pager->store = store;
+}
+
+/* Items that wait to be stored together. */
+struct gathered {
+    const struct kvi_write_item *items[KVI_STORE_BATCH];
+    size_t count;
+};
+
+/* What cannot be stored is written, and then the error is the one of a write. */
+static int store_gathered(const struct kvi_pager *pager, struct kvi_store *store,
+                          struct gathered *gathered)
+{
+    size_t count = gathered->count;
+    size_t taken;
+    int rc = 0;
+
+    gathered->count = 0;
+    if (count == 0)
+        return 0;
+    if (kvi_store_put(store, gathered->items, count)) {
+        for (size_t i = 0; !rc && i < count; i++)
+            rc = write_stretch(pager, gathered->items[i], 1, &taken);
+    }
+    for (size_t i = 0; !rc && i < count; i++)
+        note_tag(pager, gathered->items[i]);
+    return rc;
+}
+
+/* Sorted items: those that are known to have their blocks are stored, the others written. */
+static int store_items(const struct kvi_pager *pager, struct kvi_store *store,
+                       const struct kvi_write_item *items, size_t count)
+{
+    struct gathered gathered = {.count = 0};
+    size_t end;
+    int rc = 0;
+
+    for (size_t i = 0; !rc && i < count; i = end) {
+        end = i + 1;
+        if (kvi_store_knows(store, &items[i])) {
+            gathered.items[gathered.count++] = &items[i];
+            if (gathered.count == KVI_STORE_BATCH)
+                rc = store_gathered(pager, store, &gathered);
+            continue;
+        }
+        while (end < count && !kvi_store_knows(store, &items[end]))
+            end++;
+        rc = write_items(pager, items + i, end - i);
+    }
+    return rc ? rc : store_gathered(pager, store, &gathered);
+}
+
+/* ---- All ways ---- */
+
+void kvi_pager_measure(struct kvi_pager *pager, uint64_t *write_ns)
+{
+    pager->write_ns = write_ns;
+}
+
+uint64_t kvi_pager_now(const struct kvi_pager *pager)
+{
+    return pager->write_ns ? kvi_os->monotonic_ns() : 0;
+}
+
+void kvi_pager_spent(const struct kvi_pager *pager, uint64_t since)
+{
+    if (pager->write_ns)
+        *pager->write_ns += kvi_os->monotonic_ns() - since;
+}
+
+static int put_items(struct kvi_pager *pager, struct kvi_write_item *items, size_t count)
+{
+    struct kvi_store *store = kvi_pager_store(pager);
+    int rc = sort_items(items, count);
+
+    for (size_t i = 0; i < count; i++)
+        pager->pages_written += items[i].pages;
+    if (rc)
+        return rc;
+    if (store && kvi_store_ready(store, items, count))
+        return store_items(pager, store, items, count);
+    return write_items(pager, items, count);
 }
 
 int kvi_pager_write_items(struct kvi_pager *pager, struct kvi_write_item *items, size_t count)
 {
-    const struct kvi_map *map = pager->view.map;
-    size_t taken = 0;
-    int rc;
+    uint64_t since = kvi_pager_now(pager);
+    int rc = put_items(pager, items, count);
 
-    rc = sort_items(items, count);
-    for (size_t i = 0; i < count; i++)
-        pager->pages_written += items[i].pages;
-    for (size_t i = 0; !rc && i < count; i += taken) {
-        rc = write_stretch(pager, items + i, count - i, &taken);
-        for (size_t j = i; !rc && j < i + taken; j++) {
-            assert(items[j].pgno != 0);
-            if (items[j].pgno < map->pages_max)
-                kvi_map_note(map, items[j].pgno, kvi_page_tag(items[j].bytes));
-        }
-    }
+    kvi_pager_spent(pager, since);
     return rc;
 }
 

@@ -50,16 +50,6 @@ void kvi_tree_join(struct kvi_tree *tree, struct kvi_tree *other)
     other->ring = tree;
 }
 
-void kvi_tree_leave(struct kvi_tree *tree)
-{
-    struct kvi_tree *before = tree;
-
-    while (before->ring != tree)
-        before = before->ring;
-    before->ring = tree->ring;
-    tree->ring = tree;
-}
-
 /* The leaf under which `key` belongs, in a tree that is read through a view alone. `key` is in
  * normal form, or what a probe has for branches. */
 static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_key key,

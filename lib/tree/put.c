@@ -381,8 +381,9 @@ int kvi_put_key(struct kvi_change *change, struct kvi_key key, struct kvi_tree_p
 
 /* ---- Appends to a leaf that is known ---- */
 
+#ifndef NDEBUG
 /* That the image is still the page's: what the rule in tree.h promises. */
-static inline bool last_leaf_stands(const struct kvi_tree *tree)
+static bool last_leaf_stands(const struct kvi_tree *tree)
 {
     struct kvi_ref ref = {kvi_header_pgno(tree->last_leaf), 0};
     const uint8_t *page;
@@ -390,6 +391,7 @@ static inline bool last_leaf_stands(const struct kvi_tree *tree)
     return kvi_pager_page(tree->pager, ref, KVI_PAGE_LEAF, 0, &page) == 0 &&
            page == tree->last_leaf;
 }
+#endif
 
 static KVI_ALWAYS_INLINE int put_last(struct kvi_tree *tree, struct kvi_key key,
                                       struct kvi_tree_put *put, uint32_t flags)

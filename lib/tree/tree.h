@@ -45,8 +45,8 @@ struct kvi_bulk;
 
 struct kvi_tree {
     struct kvi_table_record record;
-    struct kvi_shape shape;      /* from the record; comparators are set by who opens the table */
-    uint16_t leaf_flags;         /* kvi_shape_page_flags */
+    struct kvi_shape shape; /* from the record; comparators are set by who opens the table */
+    uint16_t leaf_flags;    /* kvi_shape_page_flags */
     uint16_t branch_flags;
     const struct kvi_view *view; /* read txn: its view; write txn: kvi_pager_view(pager) */
     struct kvi_pager *pager;     /* NULL in read txns */
@@ -73,11 +73,10 @@ void kvi_tree_init_write(struct kvi_tree *tree, const struct kvi_table_record *r
  * shape follows; comparators stay as they are. */
 void kvi_tree_set_record(struct kvi_tree *tree, const struct kvi_table_record *record);
 
-/* Makes `tree` one of the trees of the txn that `other` belongs to, and takes it out again. A
- * change that spills parks the cursors of all of them: trees of one pager that have cursors must be
- * joined. The structs must not move while they are. */
+/* Makes `tree` one of the trees of the txn that `other` belongs to. A change that spills parks the
+ * cursors of all of them: trees of one pager that have cursors must be joined. The structs must not
+ * move from then on. */
 void kvi_tree_join(struct kvi_tree *tree, struct kvi_tree *other);
-void kvi_tree_leave(struct kvi_tree *tree);
 
 /* What a record holds. For kind KVI_CELL_TABLE data is the table record's bytes. */
 struct kvi_tree_value {

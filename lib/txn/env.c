@@ -26,7 +26,8 @@
 #define ENV_GROW_SHARE 8u /* the file grows by an eighth of its size */
 #define ENV_OPEN_TRIES 16 /* openings while somebody keeps replacing the file */
 #define ENV_MODE_DEFAULT 0644u
-#define ENV_FLAGS_KNOWN (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY)
+#define ENV_FLAGS_KNOWN                                                                            \
+    (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY | KV_NOWRITEMAP)
 
 /* ---- Options ---- */
 
@@ -232,6 +233,7 @@ static int env_memory(struct kv_env *env)
 
 static void env_free(struct kv_env *env)
 {
+    kvi_store_free(env->store, env->lockfile && kvi_lockfile_forked(env->lockfile));
     kvi_lockfile_close(env->lockfile);
     if (env->map.base)
         kvi_map_close(&env->map);
@@ -338,6 +340,8 @@ static int map_anew(struct kv_env *env)
                           st.size_bytes);
     if (rc)
         return rc;
+    kvi_store_free(env->store, false);
+    env->store = NULL;
     kvi_map_close(&env->map);
     env->map = larger;
     atomic_store(&env->file_bytes, st.size_bytes);
@@ -355,6 +359,29 @@ int kvi_env_remap(struct kv_env *env)
     atomic_store(&env->remapping, false);
     pthread_mutex_unlock(&env->remap_mutex);
     return rc;
+}
+
+/* ---- The writer's mapping ---- */
+
+void kvi_env_holes(struct kv_env *env, uint64_t pgno_first, uint64_t pgno_end)
+{
+    uint64_t before = atomic_fetch_add(&env->shared->holes, 1);
+
+    if (env->store)
+        kvi_store_forget(env->store, before, pgno_first, pgno_end);
+}
+
+/* Without locks nobody would tell of what other processes punch or cut. */
+struct kvi_store *kvi_env_store(struct kv_env *env)
+{
+    if (env->flags & (KV_NOLOCK | KV_NOWRITEMAP) || env->store_never)
+        return NULL;
+    if (!env->store && kvi_store_new(&env->map, &env->store)) {
+        env->store_never = true;
+        return NULL;
+    }
+    kvi_store_begin(env->store, atomic_load(&env->shared->holes));
+    return env->store;
 }
 
 /* ---- Size ---- */

@@ -42,6 +42,8 @@ struct kv_env {
     struct kvi_shared *shared;           /* kvi_lockfile_shared(lockfile) */
     struct kvi_space_hints *hints;       /* writer */
     struct kvi_pool *pool;               /* writer */
+    struct kvi_store *store;             /* writer; NULL: none yet */
+    bool store_never;                    /* writer: it cannot be had here */
     struct kvi_registry *registry;       /* own lock */
     struct kvi_comparators *comparators; /* own lock */
     uint64_t write_back_pages;    /* writer: shared.unflushed_pages when write-back was started */
@@ -69,6 +71,13 @@ KVI_MUST_CHECK int kvi_env_grow(struct kv_env *env, uint64_t page_end);
 
 /* Learns the file's present size (fstat); KV_ECORRUPT when it is below `page_end` pages. */
 KVI_MUST_CHECK int kvi_env_require(struct kv_env *env, uint64_t page_end);
+
+/* Before the data file is punched or cut there: makes all writers forget what they know of its
+ * blocks; writer. */
+void kvi_env_holes(struct kv_env *env, uint64_t pgno_first, uint64_t pgno_end);
+
+/* The writer's mapping for a txn that begins now; NULL: it is not to be had. Writer. */
+struct kvi_store *kvi_env_store(struct kv_env *env);
 
 /* Between these two the caller may touch the mapping: it does not move. */
 void kvi_env_enter(struct kv_env *env);

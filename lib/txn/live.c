@@ -139,6 +139,7 @@ static int cut_to(struct kv_env *env, uint64_t page_end, uint64_t slack)
 
     if (rc || atomic_load(&env->file_bytes) >> env->geometry.page_shift <= page_end + slack)
         return rc;
+    kvi_env_holes(env, page_end, env->map.pages_max);
     rc = kvi_os->truncate(env->fd, bytes);
     if (rc)
         return kvi_error(rc, "%s: cutting to %llu bytes: %s", env->path, (unsigned long long)bytes,

@@ -111,9 +111,6 @@ void kvi_reader_release(struct kvi_lockfile *lockfile, struct kvi_reader_slot *s
  * else again. Returns its word (0: the shared state names none: damage). No page may be touched
  * before. */
 uint64_t kvi_reader_pin(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot);
-/* Pins just this word if it is the newest visible at the end; false else (nothing pinned). */
-bool kvi_reader_pin_word(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot,
-                         uint64_t word);
 void kvi_reader_unpin(struct kvi_reader_slot *slot);
 
 /* What a scan tells of a used slot. */

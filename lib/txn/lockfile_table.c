@@ -31,18 +31,17 @@ static void raise_chunks(struct kvi_lockfile *lockfile, uint64_t chunks)
 
 int kvi_table_refresh(struct kvi_lockfile *lockfile)
 {
-    struct kvi_os_stat st;
+    uint64_t size_bytes;
     uint64_t chunks;
     int rc;
 
     if (lockfile->without_file)
         return 0;
-    rc = kvi_os->stat_fd(lockfile->lock.fd, &st);
+    rc = kvi_os->size(lockfile->lock.fd, &size_bytes);
     if (rc)
         return kvi_error(rc, "%s: %s", lockfile->lock.path, kvi_strerror(rc));
-    chunks = st.size_bytes < KVI_LOCK_HEAD_BYTES
-                 ? 0
-                 : (st.size_bytes - KVI_LOCK_HEAD_BYTES) / KVI_CHUNK_BYTES;
+    chunks =
+        size_bytes < KVI_LOCK_HEAD_BYTES ? 0 : (size_bytes - KVI_LOCK_HEAD_BYTES) / KVI_CHUNK_BYTES;
     if (chunks > KVI_CHUNKS_MAX)
         chunks = KVI_CHUNKS_MAX;
     if (chunks == 0 || chunks < kvi_table_chunks(lockfile))

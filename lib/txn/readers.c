@@ -116,15 +116,6 @@ uint64_t kvi_reader_pin(struct kvi_lockfile *lockfile, struct kvi_reader_slot *s
     return 0;
 }
 
-bool kvi_reader_pin_word(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot, uint64_t word)
-{
-    stamp(slot);
-    if (pin_stands(lockfile, slot, word))
-        return true;
-    kvi_reader_unpin(slot);
-    return false;
-}
-
 /* Release: whatever was read from the snapshot was read before. */
 void kvi_reader_unpin(struct kvi_reader_slot *slot)
 {

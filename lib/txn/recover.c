@@ -380,6 +380,7 @@ static void set_shared(struct recovery *r, bool done)
     atomic_store(&shared->durable, durable);
     atomic_store(&shared->committed, word);
     atomic_store(&shared->visible, word);
+    atomic_fetch_add(&shared->holes, 1);
     atomic_store(&shared->unflushed_pages, 0);
     atomic_store(&shared->unflushed_since_ns, 0);
     kvi_announcement_clear(r->env);

@@ -196,6 +196,7 @@ static void go_back_publish(struct kv_env *env, unsigned x, uint64_t durable,
     atomic_store(&shared->visible, durable);
     atomic_store(&shared->unflushed_pages, 0);
     atomic_store(&shared->unflushed_since_ns, 0);
+    atomic_fetch_add(&shared->holes, 1); /* a page that was lost may have lost its place */
     kvi_announcement_clear(env);
     atomic_store(&shared->poison, 0);
 }

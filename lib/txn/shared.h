@@ -40,7 +40,10 @@ struct kvi_shared {
     /* Boot time of the first commit after the durable one; 0 none. */
     kvi_atomic_word unflushed_since_ns;
     kvi_atomic_word rolled_back; /* newest txnid that the last recovery lost; 0 none */
-    kvi_atomic_word ready;       /* not 0: all of the above is valid */
+    /* Raised, with the writer lock, before the data file is punched or cut: what a process knew of
+     * its blocks may be wrong from then on. Never set back while somebody lives. */
+    kvi_atomic_word holes;
+    kvi_atomic_word ready; /* not 0: all of the above is valid */
 };
 
 static inline uint64_t kvi_word(uint64_t pgno, uint32_t tag)

@@ -28,9 +28,12 @@ static int allocated_bytes(const struct kv_env *env, uint64_t *bytes_out)
 
 static int punch_range(void *context, uint64_t pgno, uint64_t count)
 {
-    const struct kv_env *env = context;
+    struct kv_env *env = context;
     unsigned shift = env->geometry.page_shift;
-    int rc = kvi_os->punch(env->fd, pgno << shift, count << shift);
+    int rc;
+
+    kvi_env_holes(env, pgno, pgno + count);
+    rc = kvi_os->punch(env->fd, pgno << shift, count << shift);
 
     if (rc)
         return kvi_error(rc, "%s: punching a free range: %s", env->path, kvi_strerror(rc));

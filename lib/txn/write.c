@@ -99,6 +99,8 @@ static int write_start(struct kv_txn *txn)
                         &txn->pager);
     if (rc)
         return rc;
+    if (txn->durability == KV_NONE || (env->flags & KV_MEMORY))
+        kvi_pager_store_through(txn->pager, kvi_env_store(env));
     if (txn->latency)
         kvi_pager_measure(txn->pager, &txn->spent.write_ns);
     kvi_tree_init_write(&txn->main.tree, &txn->snapshot.snap.main, txn->pager);
