@@ -71,6 +71,23 @@ void tree_db_open(struct tree_db *db, uint32_t page_size)
     db->pool = kvi_pool_new(page_size, 4096);
 }
 
+void tree_db_reshape(struct tree_db *db, const struct kvi_table_record *record)
+{
+    struct kvi_table_record *main = &db->snap.main;
+
+    main->flags = record->flags;
+    main->order = record->order;
+    main->value_order = record->value_order;
+    main->align_log2 = record->align_log2;
+    main->item_bytes = record->item_bytes;
+}
+
+static void set_comparators(const struct tree_db *db, struct kvi_tree *tree)
+{
+    tree->shape.key_custom = db->key_custom;
+    tree->shape.value_custom = db->value_custom;
+}
+
 void tree_db_close(struct tree_db *db)
 {
     tree_db_abort(db);
@@ -90,6 +107,7 @@ void tree_db_begin(struct tree_db *db, uint64_t budget_bytes)
                          db->snap.txnid + 1, &db->space));
     ck_ok(kvi_pager_open(&db->view, db->space, db->pool, db->budget_bytes, NULL, &db->pagers[0]));
     kvi_tree_init_write(&db->trees[0], &db->snap.main, db->pagers[0]);
+    set_comparators(db, &db->trees[0]);
     db->nested = 0;
 }
 
@@ -153,6 +171,7 @@ void tree_db_nest(struct tree_db *db)
     ck_ok(kvi_pager_open(kvi_pager_view(db->pagers[n]), db->space, db->pool, db->budget_bytes,
                          db->pagers[n], &db->pagers[n + 1]));
     kvi_tree_init_write(&db->trees[n + 1], &db->trees[n].record, db->pagers[n + 1]);
+    set_comparators(db, &db->trees[n + 1]);
     db->nested++;
 }
 
@@ -162,7 +181,7 @@ void tree_db_unnest(struct tree_db *db, bool commit)
 
     if (commit) {
         ck_ok(kvi_pager_merge(db->pagers[n]));
-        db->trees[n - 1].record = db->trees[n].record;
+        kvi_tree_set_record(&db->trees[n - 1], &db->trees[n].record);
     } else {
         kvi_pager_close(db->pagers[n]);
     }
@@ -183,6 +202,7 @@ void tree_db_read(struct tree_db *db, struct kvi_tree *tree_out)
 {
     db->view = (struct kvi_view){&db->map, db->snap.page_end, db->snap.txnid};
     kvi_tree_init_read(tree_out, &db->snap.main, &db->view);
+    set_comparators(db, tree_out);
 }
 
 static int fail_on_finding(void *context, uint64_t pgno, const char *what)

@@ -27,6 +27,8 @@ struct tree_db {
     struct kvi_pool *pool;
     struct kvi_snap snap; /* last commit; its main record is the tree's */
     struct kvi_view view;
+    struct kvi_comparator key_custom; /* of trees of custom order; set after tree_db_open */
+    struct kvi_comparator value_custom;
     uint64_t file_pages;
     /* the txn */
     struct kvi_space *space;
@@ -37,6 +39,10 @@ struct tree_db {
 };
 
 void tree_db_open(struct tree_db *db, uint32_t page_size);
+
+/* Before the first txn: the tree is of another shape (flags, orders, align_log2, item_bytes of
+ * `record`). */
+void tree_db_reshape(struct tree_db *db, const struct kvi_table_record *record);
 void tree_db_close(struct tree_db *db);
 
 /* budget_bytes 0: plenty. */

@@ -18,7 +18,7 @@
  * down, as a page can be merged or evened out only when its parent has another child; the merge of
  * two pages may leave their parent too little, so that it begins again at the top after each.
  *
- * Cursors were parked and find the record behind the range by their keys.
+ * Cursors were parked; those in the range are then told the record behind it.
  */
 #include <assert.h>
 #include <string.h>
@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "kv.h"
 #include "tree/change.h"
+#include "tree/cursor.h"
 #include "tree/drop.h"
 #include "tree/range.h"
 
@@ -211,21 +212,10 @@ static int take_out(struct kvi_change *change, struct kvi_path *path, unsigned i
 static int lessen(const struct kvi_tree *tree, const struct kvi_step *step,
                   const struct kvi_counts *less)
 {
-    struct kvi_branch_cell cell;
-    struct kvi_counts counts;
-
     if (!tree->shape.counted || less->records == 0)
         return 0;
-    if (!kvi_branch_cell_at(kvi_tree_geometry(tree), step->image, step->slot, &cell))
-        return kvi_tree_damaged(tree, kvi_header_pgno(step->image), "branch page with a bad cell");
-    counts = kvi_branch_counts(step->image, &cell);
-    if (counts.records < less->records || counts.keys < less->keys)
-        return kvi_tree_damaged(tree, kvi_header_pgno(step->image),
-                                "fewer records below a branch than counted");
-    counts.records -= less->records;
-    counts.keys -= less->keys;
-    kvi_branch_set_counts(step->image, &cell, counts);
-    return 0;
+    return kvi_counts_add_cell(tree, step->image, step->slot, -(int64_t)less->records,
+                               -(int64_t)less->keys);
 }
 
 static void add(struct kvi_counts *sum, const struct kvi_counts *more)
@@ -356,6 +346,54 @@ static int mend(struct cut *cut, const struct kvi_probe *probe, enum kvi_path_en
     }
 }
 
+/* ---- Cursors ---- */
+
+/* Whether a key stands in the range, by its order alone. */
+static bool holds_key(const struct cut *cut, struct kvi_key key)
+{
+    const struct kvi_shape *shape = &cut->change.tree->shape;
+    const struct kvi_range *range = cut->range;
+    int order;
+
+    if (range->from_given) {
+        order = kvi_shape_compare_keys(shape, key, range->from.key);
+        if (order < 0 || (order == 0 && range->from.where == KVI_PROBE_LAST))
+            return false;
+    }
+    if (!range->to_given)
+        return true;
+    order = kvi_shape_compare_keys(shape, key, range->to.key);
+    return order < 0 || (order == 0 && range->to.where == KVI_PROBE_LAST);
+}
+
+/* The cursors in the range, which are parked, stand before the record behind it from now on. */
+static int move_cursors(struct cut *cut)
+{
+    struct kvi_tree *tree = cut->change.tree;
+    struct kvi_path *path = &cut->left.path;
+    struct kvi_leaf_cell cell;
+    bool any = false;
+    int rc;
+
+    for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
+        c->marked = c->state == KVI_CURSOR_PARKED && holds_key(cut, kvi_note_key(&c->note));
+        any |= c->marked;
+    }
+    if (!any)
+        return 0;
+    rc = kvi_range_place(tree, cut->range->to_given ? &cut->range->to : NULL, KVI_PATH_LAST, path);
+    if (!rc && path->depth > 0 &&
+        kvi_path_leaf(path)->slot == kvi_header_count(kvi_path_leaf(path)->page))
+        rc = kvi_path_leaf_after(tree, path);
+    if (rc == KV_ENOTFOUND || (!rc && path->depth == 0))
+        return kvi_cursors_follow(tree, NULL, 0);
+    if (!rc && !kvi_leaf_cell_at(kvi_tree_geometry(tree), kvi_path_leaf(path)->page,
+                                 kvi_path_leaf(path)->slot, &cell))
+        rc = kvi_tree_damaged(tree, kvi_header_pgno(kvi_path_leaf(path)->page),
+                              "leaf page with a bad cell");
+    return rc ? rc : kvi_cursors_follow(tree, &cell, 0);
+}
+
 /* ---- The whole ---- */
 
 static int keep_probe(struct cut *cut, const struct kvi_probe *probe, struct kvi_probe *kept,
@@ -394,6 +432,18 @@ static int drop_all(struct cut *cut)
     return kvi_drop_root(&cut->drop);
 }
 
+/* Cuts, and mends what is left at both edges. */
+static int cut_and_mend(struct cut *cut)
+{
+    int rc = cut_records(cut);
+
+    if (!rc && cut->range->from_given)
+        rc = mend(cut, &cut->range->from, KVI_PATH_FIRST);
+    if (!rc && cut->range->to_given)
+        rc = mend(cut, &cut->range->to, KVI_PATH_LAST);
+    return rc;
+}
+
 static int delete_range(struct cut *cut, bool tables)
 {
     int rc = find_edges(cut);
@@ -402,19 +452,13 @@ static int delete_range(struct cut *cut, bool tables)
         return rc;
     if (tables)
         rc = look_for_tables(cut);
+    if (!rc)
+        rc = keep_range(cut);
     if (rc)
         return rc;
     kvi_drop_init(&cut->drop, cut->change.tree, true);
-    if (goes_whole(&cut->left, 0))
-        return drop_all(cut);
-    rc = keep_range(cut);
-    if (!rc)
-        rc = cut_records(cut);
-    if (!rc && cut->range->from_given)
-        rc = mend(cut, &cut->range->from, KVI_PATH_FIRST);
-    if (!rc && cut->range->to_given)
-        rc = mend(cut, &cut->range->to, KVI_PATH_LAST);
-    return rc;
+    rc = goes_whole(&cut->left, 0) ? drop_all(cut) : cut_and_mend(cut);
+    return rc || !cut->change.tree->cursors ? rc : move_cursors(cut);
 }
 
 int kvi_tree_delete_range(struct kvi_tree *tree, const struct kvi_range *range, bool tables,

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The random range deletes of test_range against a library with shrunken limits: many small
+ * regions, pages written early. */
+#include "harness.h"
+#include "range_ops.h"
+
+static const struct range_plan plans[] = {
+    {"small: text, nested", 4096, MODEL_KEYS_TEXT, 1500, 700, 0, false, 5, 31},
+    {"small: spilling", 4096, MODEL_KEYS_NUMBERS, 3000, 700, 16, false, 0, 32},
+    {"small: spilling, mixed, runs, nested", 4096, MODEL_KEYS_MIXED, 1000, 1000, 16, true, 5, 33},
+    {"small: 16 KiB", 16384, MODEL_KEYS_MIXED, 800, 400, 16, true, 2, 34},
+};
+
+START_TEST(random_ranges_go_as_in_the_model_under_small_limits)
+{
+    range_run(&plans[_i]);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("small_range");
+
+    harness_add_loop(s, "random", random_ranges_go_as_in_the_model_under_small_limits, 0,
+                     (int)(sizeof(plans) / sizeof(plans[0])));
+    return s;
+}
+
+HARNESS_MAIN(suite)
