@@ -52,14 +52,15 @@ static int stored_order(void *context, const struct kv_val *a, const struct kv_v
 static void table_inherit(struct compact *compact, struct kvi_tree *to,
                           const struct kvi_table_record *from)
 {
+    struct kvi_table_record record = to->record;
     struct kvi_shape *shape = &to->shape;
 
-    kvi_table_kind_set(&to->record, from);
-    to->record.key_bytes = from->key_bytes;
-    to->record.id = from->id;
-    to->record.sequence = from->sequence;
+    kvi_table_kind_set(&record, from);
+    record.key_bytes = from->key_bytes;
+    record.id = from->id;
+    record.sequence = from->sequence;
+    kvi_tree_set_record(to, &record);
     to->changed = true;
-    kvi_shape_init(shape, &to->record);
     if (kvi_comparators_resolve(compact->from->env->comparators, &to->record, shape))
         return;
     if (shape->key_order == KV_ORDER_CUSTOM && !shape->key_custom.compare)

@@ -72,6 +72,7 @@ static int kind_known(const struct kv_txn *txn, const struct kvi_table_record *k
 static int kind_change(struct kvi_txn_table *entry, const struct kvi_table_record *kind)
 {
     struct kvi_tree *tree = &entry->tree;
+    struct kvi_table_record record = tree->record;
     int rc = kind_known(entry->txn, kind);
 
     if (!rc && entry->name)
@@ -79,8 +80,8 @@ static int kind_change(struct kvi_txn_table *entry, const struct kvi_table_recor
     if (rc)
         return rc;
     kvi_tree_unposition(tree);
-    kvi_table_kind_set(&tree->record, kind);
-    kvi_shape_init(&tree->shape, &tree->record);
+    kvi_table_kind_set(&record, kind);
+    kvi_tree_set_record(tree, &record);
     tree->changed = true;
     kvi_txn_table_shaped(entry);
     return 0;
@@ -94,8 +95,8 @@ void kvi_table_inherit(struct kvi_txn_table *to, const struct kvi_txn_table *fro
 
     if (reshaped)
         kvi_tree_unposition(&to->tree);
-    to->tree.record = from->tree.record;
-    to->tree.shape = from->tree.shape;
+    kvi_tree_set_record(&to->tree, &from->tree.record);
+    to->tree.shape = from->tree.shape; /* with its comparators */
     to->tree.changed = from->tree.changed;
     to->limits = from->limits;
     to->unready = from->unready;
