@@ -619,6 +619,39 @@ START_TEST(a_name_leaves_room_for_its_record)
 }
 END_TEST
 
+START_TEST(sizes_follow_the_page)
+{
+    struct kv_table_options fixed = kind(KV_DUPLICATES | KV_FIXED, KV_ORDER_BYTES);
+    struct kv_table_options plain = KV_TABLE_OPTIONS_INIT;
+    struct kv_options options = KV_OPTIONS_INIT;
+
+    options.flags = KV_CREATE;
+    options.durability = KV_NONE;
+    for (uint32_t page = 4096; page <= 65536; page *= 4) {
+        uint64_t half = (page - 32) / 2;
+        struct kv_env_info info;
+        struct kv_env *large;
+        struct kv_txn *txn;
+
+        options.page_size = page;
+        large = env_open_with(tmp_path("page%u.db", page), &options);
+        info = env_info(large);
+        ck_assert_uint_eq(info.max_key_bytes, half - 52);
+        ck_assert_uint_eq(info.max_pair_bytes, (half - 52) / 3 - 1);
+        txn = txn_write(large);
+        fixed.value_bytes = (uint32_t)info.max_pair_bytes + 1;
+        ck_rc(try_open(txn, "t", KV_CREATE, &fixed), KV_EVALSIZE);
+        fixed.value_bytes--;
+        ck_ok(try_open(txn, "t", KV_CREATE, &fixed));
+        if (page == 4096)
+            ck_assert_uint_eq(longest_name(txn, &plain), half - 90);
+        txn_commit(txn);
+        env_sound(large);
+        env_close(large);
+    }
+}
+END_TEST
+
 /* ---- Comparators ---- */
 
 START_TEST(a_comparator_has_one_function_a_name)
@@ -954,6 +987,7 @@ static void add_made(Suite *s)
     harness_add_fixture(s, "made", each_difference_is_told_by_name, setup, teardown);
     harness_add_fixture(s, "made", counted_and_not_counted_are_two, setup, teardown);
     harness_add_fixture(s, "made", a_name_leaves_room_for_its_record, setup, teardown);
+    harness_add_fixture(s, "made", sizes_follow_the_page, setup, teardown);
 }
 
 static void add_changed(Suite *s)

@@ -252,12 +252,14 @@ static void env_free(struct kv_env *env)
 static int env_open_once(const char *path, const struct kv_options *options,
                          struct kv_env **env_out)
 {
+    static _Atomic(uint64_t) numbers;
     struct kv_env *env = calloc(1, sizeof(*env));
     int rc;
 
     if (!env)
         return ENOMEM;
     env->fd = -1;
+    env->number = atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed) + 1;
     pthread_mutex_init(&env->remap_mutex, NULL);
     rc = options_take(env, path, options);
     if (!rc)

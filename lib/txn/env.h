@@ -32,6 +32,7 @@ struct kv_env {
     char *path;                /* as given; "" for memory */
     char *lock_path;           /* NULL: none */
     int fd;                    /* data file */
+    uint64_t number;           /* no other env of this process has, or had, it */
     uint32_t flags;            /* KV_READONLY ... */
     struct kv_options options; /* defaults filled in; its pointers are void */
     bool mode_given;           /* options.mode was set by the user */
