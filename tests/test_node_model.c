@@ -540,6 +540,7 @@ static void read_all(struct model *m, const uint8_t *page)
     struct kvi_leaf_cell leaf;
     struct kvi_branch_cell branch;
     struct kvi_overflow_ref ref;
+    struct kvi_counts counts;
     unsigned count = kvi_header_count(page), sum = 0;
     bool exact;
 
@@ -554,15 +555,19 @@ static void read_all(struct model *m, const uint8_t *page)
     }
     for (unsigned i = 0; i < count; i++) {
         if (kvi_leaf_cell_at(&m->g, page, i, &leaf)) {
-            for (unsigned j = 0; j < leaf.key_bytes + leaf.payload_bytes; j++)
+            for (unsigned j = 0; j < leaf.key_bytes; j++)
                 sum += leaf.key[j];
+            for (unsigned j = 0; j < leaf.payload_bytes; j++)
+                sum += leaf.payload[j];
             (void)kvi_overflow_ref_load(&leaf, &ref);
         }
         if (kvi_branch_cell_at(&m->g, page, i, &branch)) {
+            sum += (unsigned)kvi_branch_counts(page, &branch).keys;
             for (unsigned j = 0; j < branch.suffix_bytes; j++)
                 sum += branch.suffix[j];
         }
     }
+    (void)kvi_leaf_counts(&m->g, page, &counts);
     m->read_sum += sum; /* so that the bytes are really read */
 }
 
@@ -575,19 +580,22 @@ static void rewrite(struct model *m, const uint8_t *page)
     uint8_t *out = malloc(m->g.page_size);
     enum kvi_page_type type =
         kvi_header_type(page) == KVI_PAGE_LEAF ? KVI_PAGE_LEAF : KVI_PAGE_BRANCH;
+    unsigned flags = kvi_header_flags(page);
     enum kvi_plan_bias bias = rng_chance(&m->rng, 50) ? KVI_PLAN_EVEN : KVI_PLAN_APPEND;
 
     if (kvi_node_gather(&m->g, page, (struct kvi_key){NULL, 0}, items, &count, scratch) >= 0) {
-        pages = kvi_plan_split(&m->g, type, 0, items, count, (unsigned)rng_between(&m->rng, 1, 4),
-                               bias, bounds);
+        pages = kvi_plan_split(&m->g, type, flags, items, count,
+                               (unsigned)rng_between(&m->rng, 1, 4), bias, bounds);
         for (unsigned i = 0; i < pages; i++) {
             kvi_node_init(&m->g, out, type, type == KVI_PAGE_BRANCH, 9, 1);
+            kvi_node_set_flags(out, flags);
             must(kvi_node_emit(&m->g, out, items, bounds[i], bounds[i + 1]));
             must(kvi_node_frame_ok(&m->g, out));
         }
         kvi_node_init(&m->g, out, type, type == KVI_PAGE_BRANCH, 9, 1);
+        kvi_node_set_flags(out, flags);
         must(kvi_node_emit(&m->g, out, items, 0, count) ==
-             (kvi_items_bytes(&m->g, type, 0, items, 0, count) <= m->g.page_size));
+             (kvi_items_bytes(&m->g, type, flags, items, 0, count) <= m->g.page_size));
     }
     free(items);
     free(scratch);
@@ -612,7 +620,7 @@ static void edit(struct model *m, uint8_t *page)
                 payload = kvi_leaf_insert(&m->g, page, slot, k, KVI_CELL_VALUE, payload_bytes);
             else
                 (void)kvi_branch_insert(&m->g, page, slot, k, (struct kvi_ref){1, 1},
-                                        (struct kvi_counts){0, 0});
+                                        (struct kvi_counts){7, 7});
             break;
         case 1:
             if (kvi_header_type(page) == KVI_PAGE_LEAF)

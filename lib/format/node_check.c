@@ -34,18 +34,13 @@ static bool mark_bytes(struct cell_bytes *bytes, uint32_t from, uint32_t end)
     return true;
 }
 
-static unsigned page_order(unsigned flags)
-{
-    return (flags & KVI_PAGE_ORDER_MASK) >> KVI_PAGE_ORDER_SHIFT;
-}
-
 static bool leaf_flags_ok(unsigned flags)
 {
     unsigned align_log2 = (flags & KVI_PAGE_ALIGN_MASK) >> KVI_PAGE_ALIGN_SHIFT;
 
     if (flags & ~(KVI_PAGE_SETS | KVI_PAGE_ORDER_MASK | KVI_PAGE_ALIGN_MASK))
         return false;
-    return page_order(flags) <= KV_ORDER_CUSTOM &&
+    return kvi_page_order(flags) <= KV_ORDER_CUSTOM &&
            (align_log2 == 0 || align_log2 == 3 || align_log2 == 4);
 }
 
@@ -55,12 +50,12 @@ static bool branch_flags_ok(unsigned flags)
         return false;
     if (flags & KVI_PAGE_COUNTED_KEYS && !(flags & KVI_PAGE_COUNTED))
         return false;
-    return page_order(flags) == KV_ORDER_BYTES || page_order(flags) == KV_ORDER_CUSTOM;
+    return kvi_page_order(flags) == KV_ORDER_BYTES || kvi_page_order(flags) == KV_ORDER_CUSTOM;
 }
 
 static const char *check_header(const struct kvi_geometry *g, const uint8_t *page)
 {
-    unsigned type = kvi_header_type(page);
+    enum kvi_page_type type = (enum kvi_page_type)kvi_header_type(page);
     unsigned level = kvi_header_level(page);
     struct kvi_node_frame f;
 
@@ -76,7 +71,7 @@ static const char *check_header(const struct kvi_geometry *g, const uint8_t *pag
     f = kvi_node_frame(g, page);
     if (type == KVI_PAGE_BRANCH && f.count < 2)
         return "a branch with one child";
-    if (kvi_page_normal(f.flags) == KVI_NORMAL_NONE && f.prefix_bytes)
+    if (kvi_page_normal(type, f.flags) == KVI_NORMAL_NONE && f.prefix_bytes)
         return "a prefix in a page of a custom order";
     for (uint32_t i = KVI_HEADER_BYTES + f.prefix_bytes; i < f.heads_at; i++) {
         if (page[i])
@@ -107,7 +102,7 @@ static const char *check_payload(const struct kvi_node_frame *f, const struct kv
 static const char *check_leaf_key(const uint8_t *page, const struct kvi_node_frame *f,
                                   uint32_t slot, const struct kvi_leaf_cell *cell)
 {
-    enum kvi_normal normal = kvi_page_normal(f->flags);
+    enum kvi_normal normal = kvi_leaf_normal(f->flags);
     uint32_t head = kvi_normal_head(normal, cell->key, cell->key_bytes, f->prefix_bytes);
 
     if (cell->key_bytes < f->prefix_bytes)
@@ -118,7 +113,7 @@ static const char *check_leaf_key(const uint8_t *page, const struct kvi_node_fra
     }
     if (kvi_node_head(f, page, slot) != head)
         return "a head that is not its key's";
-    if (page_order(f->flags) == KV_ORDER_UINT && cell->key_bytes != 4 && cell->key_bytes != 8)
+    if (kvi_page_order(f->flags) == KV_ORDER_UINT && cell->key_bytes != 4 && cell->key_bytes != 8)
         return "an integer key of another size than 4 or 8 bytes";
     return NULL;
 }
@@ -145,7 +140,7 @@ static const char *check_padding(const struct kvi_node_frame *f, const uint8_t *
 static const char *check_ascent(const struct kvi_node_frame *f, const struct kvi_leaf_cell *before,
                                 const struct kvi_leaf_cell *cell)
 {
-    enum kvi_normal normal = kvi_page_normal(f->flags);
+    enum kvi_normal normal = kvi_leaf_normal(f->flags);
     bool continued =
         f->flags & KVI_PAGE_SETS && kvi_set_is_continued(cell->payload, cell->payload_bytes);
     bool same = cell->key_bytes == before->key_bytes &&
@@ -158,7 +153,7 @@ static const char *check_ascent(const struct kvi_node_frame *f, const struct kvi
         return "a set that is not marked continued";
     if (continued)
         return NULL;
-    if (page_order(f->flags) == KV_ORDER_UINT && cell->key_bytes != before->key_bytes)
+    if (kvi_page_order(f->flags) == KV_ORDER_UINT && cell->key_bytes != before->key_bytes)
         return "integer keys of different sizes";
     if (normal == KVI_NORMAL_BYTES)
         order = kvi_key_compare(before->key, before->key_bytes, cell->key, cell->key_bytes);
@@ -209,7 +204,7 @@ static const char *check_leaf_cells(const struct kvi_geometry *g, const uint8_t 
 /* Whether separators are whole pairs. */
 static bool pair_separators(unsigned flags)
 {
-    return flags & KVI_PAGE_COUNTED_KEYS && page_order(flags) == KV_ORDER_CUSTOM;
+    return flags & KVI_PAGE_COUNTED_KEYS && kvi_page_order(flags) == KV_ORDER_CUSTOM;
 }
 
 static const char *check_separator(const struct kvi_geometry *g, const uint8_t *page,
@@ -224,9 +219,9 @@ static const char *check_separator(const struct kvi_geometry *g, const uint8_t *
         return cell->suffix_bytes || head ? "slot 0 of a branch with a separator" : NULL;
     if (f->prefix_bytes + cell->suffix_bytes > g->key_bytes_max)
         return "a separator longer than any key";
-    if (f->prefix_bytes + cell->suffix_bytes == 0 && page_order(f->flags) != KV_ORDER_CUSTOM)
+    if (f->prefix_bytes + cell->suffix_bytes == 0 && kvi_page_order(f->flags) != KV_ORDER_CUSTOM)
         return "an empty separator";
-    if (head != kvi_normal_head(kvi_page_normal(f->flags), cell->suffix, cell->suffix_bytes, 0))
+    if (head != kvi_normal_head(kvi_branch_normal(f->flags), cell->suffix, cell->suffix_bytes, 0))
         return "a head that is not its separator's";
     if (pair_separators(f->flags) &&
         (cell->suffix_bytes < 2 || kvi_le_load16(cell->suffix) > cell->suffix_bytes - 2))
@@ -250,7 +245,7 @@ static const char *check_branch_cells(const struct kvi_geometry *g, const uint8_
         what = check_separator(g, page, f, i, &cell);
         if (what)
             return what;
-        if (i > 1 && page_order(f->flags) != KV_ORDER_CUSTOM &&
+        if (i > 1 && kvi_page_order(f->flags) != KV_ORDER_CUSTOM &&
             kvi_key_compare(before.suffix, before.suffix_bytes, cell.suffix, cell.suffix_bytes) >=
                 0)
             return "separators that do not ascend";

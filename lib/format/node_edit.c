@@ -98,7 +98,7 @@ static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *
                                          uint32_t prefix_bytes)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    enum kvi_normal normal = kvi_page_normal(f.flags);
+    enum kvi_normal normal = kvi_leaf_normal(f.flags);
     uint32_t heads_at = kvi_node_heads_at(prefix_bytes);
     struct kvi_key key;
 
@@ -122,9 +122,8 @@ static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *
 
 /* Bytes of the page's prefix with which the key's normal form begins. */
 static uint32_t prefix_common(const uint8_t *page, const struct kvi_node_frame *f,
-                              struct kvi_key key)
+                              enum kvi_normal normal, struct kvi_key key)
 {
-    enum kvi_normal normal = kvi_page_normal(f->flags);
     uint32_t i = 0;
 
     if (normal == KVI_NORMAL_NONE)
@@ -141,14 +140,14 @@ static KVI_NOINLINE uint32_t leaf_prefix_with(const struct kvi_geometry *g, cons
                                               const struct kvi_node_frame *f, struct kvi_key key,
                                               uint32_t cell_bytes)
 {
-    enum kvi_normal normal = kvi_page_normal(f->flags);
+    enum kvi_normal normal = kvi_leaf_normal(f->flags);
     uint32_t common, without;
     struct kvi_key there;
 
     if (f->count == 0)
         return 0;
     if (f->count > 1)
-        return prefix_common(page, f, key);
+        return prefix_common(page, f, normal, key);
     if (!kvi_leaf_key_parse(g, f, page, 0, &there))
         return UINT32_MAX;
     common =
@@ -181,10 +180,10 @@ static inline bool key_has_prefix(const uint8_t *page, uint32_t bytes, struct kv
 
 /* The same in a page of any order. */
 static inline bool begins_with_prefix(const uint8_t *page, const struct kvi_node_frame *f,
-                                      struct kvi_key key)
+                                      enum kvi_normal normal, struct kvi_key key)
 {
-    if (KVI_UNLIKELY(kvi_page_normal(f->flags) != KVI_NORMAL_BYTES))
-        return prefix_common(page, f, key) == f->prefix_bytes;
+    if (KVI_UNLIKELY(normal != KVI_NORMAL_BYTES))
+        return prefix_common(page, f, normal, key) == f->prefix_bytes;
     return key_has_prefix(page, f->prefix_bytes, key);
 }
 
@@ -229,6 +228,7 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
                          struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
+    enum kvi_normal normal = kvi_leaf_normal(f.flags);
     uint32_t cell_bytes, head, off;
 
     if (key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max)
@@ -236,14 +236,14 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
     cell_bytes = kvi_cell_bytes(f.flags, key.size, payload_bytes);
     if (cell_bytes > g->cell_bytes_max || slot > f.count)
         return NULL;
-    if (KVI_UNLIKELY(f.count < 2 || !begins_with_prefix(page, &f, key))) {
+    if (KVI_UNLIKELY(f.count < 2 || !begins_with_prefix(page, &f, normal, key))) {
         if (!leaf_fit_prefix(g, page, &f, key, cell_bytes))
             return NULL;
     } else if (f.slots_end + KVI_NODE_SLOT_BYTES + cell_bytes > f.cells_at) {
         return NULL;
     }
     off = f.cells_at - cell_bytes;
-    head = kvi_normal_head(kvi_page_normal(f.flags), key.data, key.size, f.prefix_bytes);
+    head = kvi_normal_head(normal, key.data, key.size, f.prefix_bytes);
     open_slot(page, &f, slot, head, off);
     set_cells_at(g, page, off);
     return write_cell(page + off, f.flags, key, kind, payload_bytes);
@@ -255,7 +255,7 @@ static KVI_NOINLINE enum kvi_append_result compare_last(const struct kvi_geometr
                                                         uint32_t skip)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    enum kvi_normal normal = kvi_page_normal(f.flags);
+    enum kvi_normal normal = kvi_leaf_normal(f.flags);
     struct kvi_key last;
     int order;
 
@@ -410,9 +410,10 @@ uint8_t *kvi_leaf_resize(const struct kvi_geometry *g, uint8_t *page, unsigned s
 static uint32_t separator_common(const uint8_t *page, const struct kvi_node_frame *f,
                                  const struct kvi_branch_cell *cell, struct kvi_key key)
 {
-    uint32_t common = prefix_common(page, f, key);
+    enum kvi_normal normal = kvi_branch_normal(f->flags);
+    uint32_t common = prefix_common(page, f, normal, key);
 
-    if (kvi_page_normal(f->flags) == KVI_NORMAL_NONE)
+    if (normal == KVI_NORMAL_NONE)
         return 0;
     if (common < f->prefix_bytes || common == key.size)
         return common;
@@ -475,7 +476,7 @@ static KVI_NOINLINE bool branch_set_prefix(const struct kvi_geometry *g, uint8_t
 {
     uint8_t old[KVI_PAGE_SIZE_MAX];
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    enum kvi_normal normal = kvi_page_normal(f.flags);
+    enum kvi_normal normal = kvi_branch_normal(f.flags);
     uint32_t head_bytes = kvi_branch_head(f.flags);
     uint32_t cells_bytes = branch_cells_bytes(g, page, &f, prefix_bytes);
     uint32_t slots_end = kvi_node_heads_at(prefix_bytes) + KVI_NODE_SLOT_BYTES * f.count;
@@ -518,7 +519,7 @@ static uint32_t branch_prefix_with(const struct kvi_geometry *g, const uint8_t *
     if (f->count < 2)
         return 0;
     if (f->count > 2)
-        return prefix_common(page, f, separator);
+        return prefix_common(page, f, kvi_branch_normal(f->flags), separator);
     if (!kvi_branch_cell_parse(g, f, page, 1, &cell))
         return UINT32_MAX;
     common = separator_common(page, f, &cell, separator);
@@ -550,6 +551,7 @@ bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slo
                        struct kvi_key separator, struct kvi_ref ref, struct kvi_counts counts)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
+    enum kvi_normal normal = kvi_branch_normal(f.flags);
     uint32_t head_bytes = kvi_branch_head(f.flags);
     uint32_t suffix_bytes = 0, head = 0, off;
     const uint8_t *suffix = NULL;
@@ -557,13 +559,12 @@ bool kvi_branch_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slo
     if (separator.size > g->key_bytes_max || slot > f.count || (slot == 0 && f.count > 0))
         return false;
     if (slot > 0) {
-        if ((f.count <= 2 || !begins_with_prefix(page, &f, separator)) &&
+        if ((f.count <= 2 || !begins_with_prefix(page, &f, normal, separator)) &&
             !branch_fit_prefix(g, page, &f, separator))
             return false;
         suffix_bytes = (uint32_t)separator.size - f.prefix_bytes;
         suffix = separator.data + f.prefix_bytes;
-        head = kvi_normal_head(kvi_page_normal(f.flags), separator.data, separator.size,
-                               f.prefix_bytes);
+        head = kvi_normal_head(normal, separator.data, separator.size, f.prefix_bytes);
     }
     if (f.slots_end + KVI_NODE_SLOT_BYTES + head_bytes + suffix_bytes > f.cells_at)
         return false;

@@ -148,7 +148,7 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
                                       unsigned flags, const struct kvi_item *items, unsigned from,
                                       unsigned end)
 {
-    enum kvi_normal normal = kvi_page_normal(flags);
+    enum kvi_normal normal = kvi_page_normal(type, flags);
     unsigned first_key = type == KVI_PAGE_BRANCH ? from + 1 : from;
     uint32_t keys = end > first_key ? end - first_key : 0;
     uint32_t slots_bytes = KVI_NODE_SLOT_BYTES * (end - from);
@@ -219,7 +219,7 @@ static uint32_t emit_branch_cell(uint8_t *cell, unsigned flags, const struct kvi
 static void emit_cells(uint8_t *page, const struct kvi_node_frame *f, bool leaf,
                        const struct kvi_item *items)
 {
-    enum kvi_normal normal = kvi_page_normal(f->flags);
+    enum kvi_normal normal = leaf ? kvi_leaf_normal(f->flags) : kvi_branch_normal(f->flags);
     uint32_t off = f->cells_at;
 
     for (uint32_t i = 0; i < f->count; i++) {
@@ -253,8 +253,8 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
     kvi_le_store16(page + KVI_HEADER_CELLS, (uint16_t)plan.cells_bytes);
     f = kvi_node_frame(g, page);
     if (plan.prefix_bytes)
-        kvi_normal_write(page + KVI_HEADER_BYTES, kvi_page_normal(f.flags), items[end - 1].key,
-                         items[end - 1].key_bytes, plan.prefix_bytes);
+        kvi_normal_write(page + KVI_HEADER_BYTES, kvi_page_normal(type, f.flags),
+                         items[end - 1].key, items[end - 1].key_bytes, plan.prefix_bytes);
     memset(page + KVI_HEADER_BYTES + plan.prefix_bytes, 0,
            f.heads_at - KVI_HEADER_BYTES - plan.prefix_bytes);
     memset(page + f.slots_end, 0, f.cells_at - f.slots_end);

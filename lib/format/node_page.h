@@ -46,13 +46,30 @@ static inline uint32_t kvi_page_align(unsigned flags)
 /* How a page's keys become prefix and heads. */
 enum kvi_normal { KVI_NORMAL_BYTES, KVI_NORMAL_REVERSED, KVI_NORMAL_NONE };
 
-static inline enum kvi_normal kvi_page_normal(unsigned flags)
+static inline unsigned kvi_page_order(unsigned flags)
 {
-    unsigned order = (flags & KVI_PAGE_ORDER_MASK) >> KVI_PAGE_ORDER_SHIFT;
+    return (flags & KVI_PAGE_ORDER_MASK) >> KVI_PAGE_ORDER_SHIFT;
+}
+
+/* Separators of a branch are in normal form, or whole. */
+static inline enum kvi_normal kvi_branch_normal(unsigned flags)
+{
+    return KVI_UNLIKELY(kvi_page_order(flags) == KV_ORDER_CUSTOM) ? KVI_NORMAL_NONE
+                                                                  : KVI_NORMAL_BYTES;
+}
+
+static inline enum kvi_normal kvi_leaf_normal(unsigned flags)
+{
+    unsigned order = kvi_page_order(flags);
 
     if (KVI_LIKELY(order == KV_ORDER_BYTES))
         return KVI_NORMAL_BYTES;
     return order == KV_ORDER_CUSTOM ? KVI_NORMAL_NONE : KVI_NORMAL_REVERSED;
+}
+
+static inline enum kvi_normal kvi_page_normal(enum kvi_page_type type, unsigned flags)
+{
+    return type == KVI_PAGE_LEAF ? kvi_leaf_normal(flags) : kvi_branch_normal(flags);
 }
 
 /* As kvi_branch_head_bytes and kvi_leaf_cell_bytes. */

@@ -49,7 +49,7 @@ static uint32_t shared_bytes(const struct planner *p, unsigned a, unsigned b, ui
 {
     const struct kvi_item *x = &p->items[a], *y = &p->items[b];
 
-    if (kvi_page_normal(p->flags) == KVI_NORMAL_NONE)
+    if (kvi_branch_normal(p->flags) == KVI_NORMAL_NONE)
         return 0;
     return kvi_common_bytes(x->key, x->key_bytes, y->key, y->key_bytes, limit);
 }
