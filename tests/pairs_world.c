@@ -21,6 +21,16 @@ const struct kind kinds[TABLES] = {
 
 /* ---- Both languages ---- */
 
+char doing[160];
+
+void doing_in(unsigned table, const struct place *place)
+{
+    static const char *const stands[] = {"nowhere", "at", "before", "at the end"};
+
+    snprintf(doing, sizeof(doing), "table %s, cursor %s a key of %zu bytes", kinds[table].name,
+             place ? stands[place->stand] : "-", place ? place->key.bytes : 0);
+}
+
 /* The user's order: longer ones first, then bytes. */
 static int by_length(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
 {
@@ -55,16 +65,16 @@ static int as_lmdb(int rc)
 void same_rc(const char *what, int ours, int theirs)
 {
     if (as_lmdb(ours) != theirs)
-        ck_abort_msg("%s: libkv %d (%s: %s), LMDB %d (%s)", what, ours, kv_strerror(ours),
-                     kv_error_text(), theirs, mdb_strerror(theirs));
+        ck_abort_msg("%s, %s: libkv %d (%s: %s), LMDB %d (%s)", doing, what, ours,
+                     kv_strerror(ours), kv_error_text(), theirs, mdb_strerror(theirs));
 }
 
 void same_val(const char *what, const struct kv_val *ours, const MDB_val *theirs)
 {
     if (ours->size != theirs->mv_size)
-        ck_abort_msg("%s: sizes %zu and %zu", what, ours->size, theirs->mv_size);
+        ck_abort_msg("%s, %s: sizes %zu and %zu", doing, what, ours->size, theirs->mv_size);
     if (ours->size && memcmp(ours->data, theirs->mv_data, ours->size) != 0)
-        ck_abort_msg("%s: other bytes", what);
+        ck_abort_msg("%s, %s: other bytes", doing, what);
 }
 
 struct kv_val our_val(struct item *item)

@@ -76,6 +76,10 @@ struct oracle {
     unsigned long commits;
 };
 
+/* What is being done, for messages: the table and where the cursor stood. */
+extern char doing[160];
+void doing_in(unsigned table, const struct place *place);
+
 void same_rc(const char *what, int ours, int theirs);
 void same_val(const char *what, const struct kv_val *ours, const MDB_val *theirs);
 struct kv_val our_val(struct item *item);

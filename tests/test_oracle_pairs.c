@@ -14,6 +14,8 @@
  *   must be KV_EORDER;
  * - MDB_CURRENT with another value: LMDB wants one that sorts to the same place; ours moves the
  *   pair, which on LMDB's side is a delete and a put;
+ * - MDB_PREV of a cursor without position: LMDB 0.9.24 gives the last key with a value that is not
+ *   its own; MDB_LAST is asked instead;
  * - MDB_APPEND: LMDB's asks for a new key, ours for a pair above the last.
  */
 #include <string.h>
@@ -54,6 +56,7 @@ static void do_put(struct oracle *o)
     MDB_val mk, mv;
     int rc;
 
+    doing_in(table, NULL);
     key_make(o, table, &key);
     value_make(o, table, &value);
     k = our_val(&key);
@@ -338,8 +341,12 @@ static int their_move(struct oracle *o, struct place *place, const struct move *
 
     if (move->ours == KV_AT_MOST)
         return lmdb_at_most(o, place->table, cursor, mk, mv);
-    if (place->stand == STAND_END && move->ours == KV_PREV)
-        return mdb_cursor_get(cursor, mk, mv, MDB_LAST);
+    if (place->stand == STAND_NONE || place->stand == STAND_END) {
+        if (move->ours == KV_PREV)
+            return mdb_cursor_get(cursor, mk, mv, MDB_LAST);
+        if (move->ours == KV_NEXT && place->stand == STAND_NONE)
+            return mdb_cursor_get(cursor, mk, mv, MDB_FIRST);
+    }
     if (place->stand == STAND_END && move->ours == KV_NEXT)
         return MDB_NOTFOUND;
     if (place->stand == STAND_BEFORE && move->ours == KV_NEXT)
@@ -370,6 +377,7 @@ static void do_move(struct oracle *o)
     v = our_val(&value);
     mk = their_val(&key);
     mv = their_val(&value);
+    doing_in(place->table, place);
     cursor = their_cursor_at(o, place);
     rc = kv_cursor_get(place->cursor, move->ours, &k, &v);
     same_rc(move->what, rc, their_move(o, place, move, cursor, &mk, &mv));
@@ -400,12 +408,13 @@ static void do_current(struct oracle *o)
         ck_rc(kv_cursor_get(place->cursor, KV_CURRENT, &k, &v), KV_ENOTFOUND);
         return;
     }
+    doing_in(place->table, place);
     ck_ok(kv_cursor_get(place->cursor, KV_CURRENT, &k, &v));
     if (k.size != place->key.bytes || memcmp(k.data, place->key.data, k.size) != 0)
-        ck_abort_msg("a cursor stands at another key");
+        ck_abort_msg("%s: it stands at another key", doing);
     if (has_duplicates(place->table) &&
         (v.size != place->value.bytes || memcmp(v.data, place->value.data, v.size) != 0))
-        ck_abort_msg("a cursor stands at another value");
+        ck_abort_msg("%s: it stands at another value", doing);
     if (!has_duplicates(place->table) || place->stand != STAND_AT)
         return;
     cursor = their_cursor_at(o, place);
@@ -509,6 +518,7 @@ static void compare_all(struct oracle *o)
 {
     places_drop(top(o));
     for (unsigned t = 0; t < TABLES; t++) {
+        doing_in(t, NULL);
         for (int back = 0; back < 2; back++) {
             compare_steps(o, t, back);
             compare_batches(o, t, back);
