@@ -415,7 +415,8 @@ static void do_current(struct oracle *o)
     if (has_duplicates(place->table) &&
         (v.size != place->value.bytes || memcmp(v.data, place->value.data, v.size) != 0))
         ck_abort_msg("%s: it stands at another value", doing);
-    if (!has_duplicates(place->table) || place->stand != STAND_AT)
+    place->stand = STAND_AT; /* also where it stood before that record */
+    if (!has_duplicates(place->table))
         return;
     cursor = their_cursor_at(o, place);
     ck_ok(kv_cursor_count(place->cursor, &count));
