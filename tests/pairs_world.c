@@ -330,7 +330,8 @@ void places_follow(struct oracle *o, unsigned table, struct item *key, struct it
 
         if (!place->cursor || place->table != table ||
             (place->stand != STAND_AT && place->stand != STAND_BEFORE) ||
-            !same_item(&place->key, key) || (!whole_key && !same_item(&place->value, value)))
+            !same_item(&place->key, key) ||
+            (!whole_key && has_duplicates(table) && !same_item(&place->value, value)))
             continue;
         place->stand = any ? STAND_BEFORE : STAND_END;
         if (any) {
