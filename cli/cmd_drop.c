@@ -28,7 +28,7 @@ static int drop_take(int id, char *arg)
 
 static int drop_table(struct session *session, const char *name)
 {
-    int status = session_use_table(session, name, false);
+    int status = session_use_table(session, name, false, NULL);
     if (status)
         return status;
     int rc = drop_options.empty ? kv_table_empty(session->txn, session->table)

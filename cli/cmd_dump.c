@@ -17,6 +17,7 @@
 #include "progress.h"
 #include "record_out.h"
 #include "session.h"
+#include "shape.h"
 #include "status.h"
 #include "table_list.h"
 
@@ -77,7 +78,13 @@ static int dump_take(int id, char *arg)
     return STATUS_DONE;
 }
 
-static void write_header(const struct dump *dump, const char *table)
+static void write_header_word(const char *word)
+{
+    out_format("%s=1\n", word);
+}
+
+static void write_header(const struct dump *dump, const char *table,
+                         const struct kv_table_options *options)
 {
     bool print = dump->style.encoding == ENCODING_PRINT;
     out_format("VERSION=3\nformat=%s\n", print ? "print" : "bytevalue");
@@ -86,6 +93,12 @@ static void write_header(const struct dump *dump, const char *table)
     out_text("type=btree\n");
     if (dump->mapsize_bytes)
         out_format("mapsize=%llu\n", (unsigned long long)dump->mapsize_bytes);
+    shape_header_words(options, write_header_word);
+    if (options->align)
+        out_format("align=%u\n", options->align);
+    if (options->order == KV_ORDER_CUSTOM || options->value_order == KV_ORDER_CUSTOM)
+        out_format("comparator=%s/%s\n", options->comparator ? options->comparator : "",
+                   options->value_comparator ? options->value_comparator : "");
     out_text("HEADER=END\n");
 }
 
@@ -118,18 +131,21 @@ static void write_empty_table(const char *table)
 
 static int dump_table(struct dump *dump, const char *table)
 {
+    struct kv_table_options options;
     struct kv_table_stat stat;
-    int status = session_use_table(dump->session, table, false);
+    int status = session_use_table(dump->session, table, false, NULL);
     if (status)
         return status;
     int rc = kv_table_stat(dump->session->txn, dump->session->table, &stat);
+    if (!rc)
+        rc = kv_table_options(dump->session->txn, dump->session->table, &options);
     if (rc)
         return status_of(rc, "table %s", session_table_name(table));
     if (table && strchr(table, '\n') && dump->style.format == RECORDS_DUMP)
         return status_failed("table %s: a name with a newline has no place in this format", table);
     dump->style.table = dump_options.all ? table : NULL;
     if (dump->style.format == RECORDS_DUMP)
-        write_header(dump, table);
+        write_header(dump, table, &options);
     else if (dump->style.format == RECORDS_JSON && dump->style.table && !stat.entries)
         write_empty_table(table);
     status = write_records(dump, table);
@@ -206,7 +222,9 @@ const struct command cmd_dump = {
     .verb = "dump",
     .args = "DB",
     .summary = "write a table, or all, as text to load again",
-    .details = "The format bdb is what db_dump and mdb_dump write and mdb_load and db_load read.",
+    .details =
+        "The format bdb is what db_dump and mdb_dump write and mdb_load and db_load read; its\n"
+        "header tells a table's kind. Tables of a user's own order are dumped in that order.",
     .example = "  kvctl dump --all users.kv | gzip > users.dump.gz\n"
                "  kvctl dump users.kv | mdb_load -n users.mdb",
     .common = COMMON_DATABASE | COMMON_TABLE | COMMON_BYTES,

@@ -136,7 +136,7 @@ static int load_records(struct load *load)
             status = take_record(load, &record);
             break;
         case READ_TABLE:
-            status = loader_use_table(&load->loader, record.table);
+            status = loader_use_table(&load->loader, record.table, record.shape);
             break;
         case READ_BAD:
             status = take_bad(load, fault->line, fault->offset, fault->what);
@@ -175,6 +175,7 @@ static int load_into(struct load *load, const struct common *common)
         .no_overwrite = load_options.no_overwrite,
         .create = !common->no_create,
         .first = common->table,
+        .shape = common->shape_given ? &common->shape : NULL,
     };
     if (!status)
         status = loader_start(&load->loader);
@@ -223,8 +224,8 @@ const struct command cmd_load = {
         "database or table is made.",
     .example = "  kvctl load --rfc822 packages.kv /var/lib/dpkg/status\n"
                "  mdb_dump -a -n users.mdb | kvctl load users.kv",
-    .common =
-        COMMON_DATABASE | COMMON_TABLE | COMMON_BYTES | COMMON_JSON | COMMON_WRITE | COMMON_CREATE,
+    .common = COMMON_DATABASE | COMMON_TABLE | COMMON_BYTES | COMMON_JSON | COMMON_WRITE |
+              COMMON_CREATE | COMMON_SHAPE,
     .args_min = 1,
     .args_max = 2,
     .options = load_rows,

@@ -12,13 +12,17 @@
 
 static struct {
     bool no_overwrite;
+    bool no_pair;
+    char *expect; /* as given; NULL: not */
     const char *file;
 } put_options;
 
-enum { PUT_NO_OVERWRITE = 1, PUT_FILE };
+enum { PUT_NO_OVERWRITE = 1, PUT_NO_PAIR, PUT_EXPECT, PUT_FILE };
 
 static const struct option_row put_rows[] = {
     {"no-overwrite", 'n', PUT_NO_OVERWRITE, NULL, "fail with 4 if the key exists"},
+    {"no-pair", 0, PUT_NO_PAIR, NULL, "with duplicates: fail with 4 if the key has that value"},
+    {"expect", 'e', PUT_EXPECT, "VALUE", "replace only if the present value is this one"},
     {"file", 'f', PUT_FILE, "FILE", "the value is the content of FILE; - is stdin"},
     {0},
 };
@@ -27,6 +31,10 @@ static int put_take(int id, char *arg)
 {
     if (id == PUT_NO_OVERWRITE)
         put_options.no_overwrite = true;
+    else if (id == PUT_NO_PAIR)
+        put_options.no_pair = true;
+    else if (id == PUT_EXPECT)
+        put_options.expect = arg;
     else
         put_options.file = arg;
     return STATUS_DONE;
@@ -49,13 +57,29 @@ static int read_value(struct buffer *buffer, struct kv_val *value)
     return STATUS_DONE;
 }
 
+/* A result of kv.h. */
+static int put_in(const struct session *session, const struct kv_val *key, struct kv_val *value,
+                  const struct kv_val *expected)
+{
+    uint32_t flags =
+        (put_options.no_overwrite ? KV_NOOVERWRITE : 0) | (put_options.no_pair ? KV_NOPAIR : 0);
+    if (expected)
+        return kv_swap(session->txn, session->table, key, expected, value, NULL);
+    return kv_put(session->txn, session->table, key, value, flags);
+}
+
 static int put_record(const struct common *common, const struct kv_val *key, struct kv_val *value)
 {
     struct session session;
-    int status = session_write(&session, common, true);
+    struct kv_val expected;
+    int status = STATUS_DONE;
+    if (put_options.expect)
+        status = arg_decode(common->encoding, "--expect", put_options.expect, &expected);
+    if (status)
+        return status;
+    status = session_write(&session, common, true);
     if (!status) {
-        uint32_t flags = put_options.no_overwrite ? KV_NOOVERWRITE : 0;
-        int rc = kv_put(session.txn, session.table, key, value, flags);
+        int rc = put_in(&session, key, value, put_options.expect ? &expected : NULL);
         status = rc ? status_of(rc, "cannot put") : session_commit(&session);
     }
     return session_close(&session, status);
@@ -68,6 +92,8 @@ static int put_run(const struct common *common, int argc, char **argv)
     struct kv_val value;
     if (argc == 3 && put_options.file)
         return status_usage("both a value and --file given");
+    if (put_options.expect && (put_options.no_overwrite || put_options.no_pair))
+        return status_usage("--expect goes neither with --no-overwrite nor with --no-pair");
     int status = arg_decode(common->encoding, "key", argv[1], &key);
     if (status)
         return status;
@@ -85,11 +111,14 @@ const struct command cmd_put = {
     .verb = "put",
     .args = "DB KEY [VALUE]",
     .summary = "store a record",
-    .details = "Without VALUE, the value is read from stdin or --file, byte for byte. A missing\n"
-               "database or table is made. Returns when the record is on the disk.",
+    .details =
+        "Without VALUE, the value is read from stdin or --file, byte for byte. A missing\n"
+        "database or table is made, of the kind that --dup and the like say. In a table with\n"
+        "duplicates a value is added to those of the key. Returns when the record is on the disk.",
     .example = "  kvctl put users.kv alice '{\"age\": 42}'\n"
                "  gzip -c photo.ppm | kvctl put -t photos users.kv alice",
-    .common = COMMON_DATABASE | COMMON_TABLE | COMMON_BYTES | COMMON_WRITE | COMMON_CREATE,
+    .common =
+        COMMON_DATABASE | COMMON_TABLE | COMMON_BYTES | COMMON_WRITE | COMMON_CREATE | COMMON_SHAPE,
     .args_min = 2,
     .args_max = 3,
     .options = put_rows,

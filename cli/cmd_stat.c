@@ -45,7 +45,7 @@ static int read_figures(struct session *session, const struct common *common,
     spell_file_id(figures);
     status = session_begin_read(session);
     if (!status)
-        status = session_use_table(session, common->table, false);
+        status = session_use_table(session, common->table, false, NULL);
     if (status)
         return status;
     rc = kv_env_stat(session->txn, &figures->snapshot);
@@ -65,6 +65,7 @@ static void each_figure(const struct figures *f, void *context,
         {NULL, "max_size_bytes", f->info.max_size_bytes},
         {NULL, "max_key_bytes", f->info.max_key_bytes},
         {NULL, "max_value_bytes", f->info.max_value_bytes},
+        {NULL, "max_pair_bytes", f->info.max_pair_bytes},
         {NULL, "txnid_committed", f->info.txnid_committed},
         {NULL, "txnid_visible", f->info.txnid_visible},
         {NULL, "txnid_durable", f->info.txnid_durable},
@@ -77,6 +78,7 @@ static void each_figure(const struct figures *f, void *context,
         {"snapshot", "pages_free", f->snapshot.pages_free},
         {"snapshot", "pages_map", f->snapshot.pages_map},
         {"table", "entries", f->table.entries},
+        {"table", "keys", f->table.keys},
         {"table", "depth", f->table.depth},
         {"table", "pages_branch", f->table.pages_branch},
         {"table", "pages_leaf", f->table.pages_leaf},

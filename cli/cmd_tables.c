@@ -6,20 +6,27 @@
 #include "json_out.h"
 #include "out.h"
 #include "session.h"
+#include "shape.h"
 #include "status.h"
 #include "table_list.h"
 
-static void write_line(const char *name, const struct kv_table_stat *stat)
+#define KIND_BYTES 200 /* of a table's description */
+
+static void write_line(const char *name, const struct kv_table_stat *stat, const char *kind)
 {
     encode_out(ENCODING_TEXT, name, strlen(name));
-    out_format("\t%llu\n", (unsigned long long)stat->entries);
+    out_format("\t%llu", (unsigned long long)stat->entries);
+    out_format(*kind ? "\t%s\n" : "\n", kind);
 }
 
-static void write_object(struct json *json, const char *name, const struct kv_table_stat *stat)
+static void write_object(struct json *json, const char *name, const struct kv_table_stat *stat,
+                         const char *kind)
 {
     json_begin(json, NULL, '{');
     json_bytes(json, "name", name, strlen(name), false);
     json_number(json, "entries", stat->entries);
+    json_number(json, "keys", stat->keys);
+    json_text(json, "kind", *kind ? kind : "plain");
     json_number(json, "depth", stat->depth);
     json_number(json, "bytes", stat->bytes);
     json_end(json, '}');
@@ -27,17 +34,22 @@ static void write_object(struct json *json, const char *name, const struct kv_ta
 
 static int list_one(struct session *session, struct json *json, const char *name)
 {
+    struct kv_table_options options;
+    char kind[KIND_BYTES];
     struct kv_table_stat stat;
-    int status = session_use_table(session, name, false);
+    int status = session_use_table(session, name, false, NULL);
     if (status)
         return status;
     int rc = kv_table_stat(session->txn, session->table, &stat);
+    if (!rc)
+        rc = kv_table_options(session->txn, session->table, &options);
     if (rc)
         return status_of(rc, "table %s", name);
+    shape_describe(&options, kind, sizeof kind);
     if (session->common->json)
-        write_object(json, name, &stat);
+        write_object(json, name, &stat, kind);
     else
-        write_line(name, &stat);
+        write_line(name, &stat, kind);
     return STATUS_DONE;
 }
 
@@ -73,8 +85,8 @@ const struct command cmd_tables = {
     .args = "DB",
     .summary = "list the named tables",
     .details =
-        "A table is a line: name, tab, number of records. The main table has no name and is\n"
-        "not listed.",
+        "A table is a line: name, tab, number of records, and, unless it is an ordinary one, tab\n"
+        "and what kind it is. The main table has no name and is not listed.",
     .example = "  kvctl tables users.kv",
     .common = COMMON_DATABASE | COMMON_JSON,
     .args_min = 1,

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "encode.h"
+#include "kv.h"
 
 /* struct command.common: which of the shared options it takes */
 #define COMMON_TABLE 0x01u    /* --table */
@@ -22,6 +23,8 @@
 #define COMMON_WRITE 0x10u    /* --lazy --timeout */
 #define COMMON_CREATE 0x20u   /* --no-create --page-size --max-size */
 #define COMMON_DATABASE 0x40u /* --no-lock: all that open one */
+#define COMMON_RANGE 0x80u    /* --prefix --from --to */
+#define COMMON_SHAPE 0x0100u  /* --dup --order and so on: what a table that is made is */
 
 struct common {
     const char *path;       /* the database */
@@ -35,6 +38,11 @@ struct common {
     uint32_t timeout_ms;     /* for the writer lock; 0: none */
     uint32_t page_size;      /* at creation; 0: default */
     uint64_t max_size_bytes; /* 0: none */
+    char *prefix;            /* COMMON_RANGE, as given; NULL: not */
+    char *from;
+    char *to;
+    bool shape_given; /* any of COMMON_SHAPE, else `shape` is not to be used */
+    struct kv_table_options shape;
 };
 
 struct option_row {
@@ -61,16 +69,22 @@ struct command {
     int (*run)(const struct common *, int argc, char **argv); /* returns a status */
 };
 
+extern const struct command cmd_add;
 extern const struct command cmd_check;
 extern const struct command cmd_copy;
+extern const struct command cmd_count;
 extern const struct command cmd_del;
 extern const struct command cmd_drop;
 extern const struct command cmd_dump;
 extern const struct command cmd_get;
 extern const struct command cmd_load;
+extern const struct command cmd_marker;
+extern const struct command cmd_nth;
 extern const struct command cmd_put;
+extern const struct command cmd_rank;
 extern const struct command cmd_readers;
 extern const struct command cmd_scan;
+extern const struct command cmd_sequence;
 extern const struct command cmd_stat;
 extern const struct command cmd_tables;
 extern const struct command cmd_trim;

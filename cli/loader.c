@@ -6,108 +6,94 @@
 
 #include "status.h"
 
-/* Notes the greatest key of the current table, which others may have raised since the last txn. */
-static int read_top(struct loader *loader)
+/* Ends the bulk build on the current table, if there is one. */
+static int end_bulk(struct loader *loader)
 {
-    struct kv_cursor *cursor;
-    struct kv_val key;
-    int rc = kv_cursor_open(loader->session->txn, loader->session->table, &cursor);
-    if (rc)
-        return status_of(rc, "cannot read the table");
-    rc = kv_cursor_get(cursor, KV_LAST, &key, NULL);
-    loader->has_top = !rc;
-    if (!rc && buffer_set(&loader->top, key.data, key.size))
-        rc = status_failed("out of memory");
-    else
-        rc = rc && rc != KV_ENOTFOUND ? status_of(rc, "cannot read the table") : STATUS_DONE;
-    kv_cursor_close(cursor);
-    return rc;
+    struct kv_bulk *bulk = loader->bulk;
+    loader->bulk = NULL;
+    int rc = bulk ? kv_bulk_end(bulk) : 0;
+    return rc ? status_of(rc, "cannot complete table %s",
+                          session_table_name(loader->table.size ? loader->table.data : NULL))
+              : STATUS_DONE;
 }
 
-/* Notes that the session's table is now `name`. */
+static int begin_bulk(struct loader *loader)
+{
+    int rc = kv_bulk_begin(loader->session->txn, loader->session->table, 0, &loader->bulk);
+    return rc ? status_of(rc, "cannot load into the table") : STATUS_DONE;
+}
+
 static int note_table(struct loader *loader, const char *name)
 {
     if (buffer_set(&loader->table, name, name ? strlen(name) + 1 : 0))
         return status_failed("out of memory");
-    return read_top(loader);
+    return STATUS_DONE;
 }
 
 int loader_start(struct loader *loader)
 {
-    struct kv_env_info info;
-    int rc = kv_env_info(loader->session->env, &info);
-    if (rc)
-        return status_of(rc, "cannot read the limits");
-    loader->max_key_bytes = info.max_key_bytes;
-    loader->max_value_bytes = info.max_value_bytes;
     return note_table(loader, loader->first);
 }
 
-int loader_use_table(struct loader *loader, const char *name)
+int loader_use_table(struct loader *loader, const char *name, const struct kv_table_options *shape)
 {
     const char *current = loader->table.size ? loader->table.data : NULL;
     if (!name)
         name = loader->first;
-    if (name == current || (name && current && !strcmp(name, current)))
+    bool same = name == current || (name && current && !strcmp(name, current));
+    if (same && !shape)
         return STATUS_DONE;
-    int status = session_use_table(loader->session, name, loader->create);
+    int status = end_bulk(loader);
+    if (!status)
+        status = session_use_table(loader->session, name, loader->create,
+                                   loader->shape ? loader->shape : shape);
     return status ? status : note_table(loader, name);
 }
 
 static int renew_txn(struct loader *loader)
 {
-    int status = session_commit(loader->session);
+    int status = end_bulk(loader);
+    if (!status)
+        status = session_commit(loader->session);
     if (!status)
         status = session_begin_write(loader->session);
     loader->in_txn = 0;
-    return status ? status : read_top(loader);
+    return status;
 }
 
-static bool is_above_top(const struct loader *loader, const struct kv_val *key)
+/* What is wrong with a record that kv.h refused, nothing having changed; NULL: it is not the
+ * record. */
+static const char *judge(int rc)
 {
-    const struct buffer *top = &loader->top;
-    size_t size = key->size < top->size ? key->size : top->size;
-    int order = size ? memcmp(key->data, top->data, size) : 0;
-    return !loader->has_top || order > 0 || (order == 0 && key->size > top->size);
-}
-
-static const char *judge_sizes(const struct loader *loader, const struct record *record)
-{
-    if (record->key.size > loader->max_key_bytes)
-        return "the key is too long";
-    return record->value.size > loader->max_value_bytes ? "the value is too long" : NULL;
-}
-
-/* Puts into the current table. A result of kv.h. */
-static int put_record(struct loader *loader, const struct record *record)
-{
-    struct kv_val value = record->value;
-    bool append = is_above_top(loader, &record->key);
-    uint32_t flags = append ? KV_APPEND : loader->no_overwrite ? KV_NOOVERWRITE : 0;
-    int rc = kv_put(loader->session->txn, loader->session->table, &record->key, &value, flags);
-    if (rc || !append)
-        return rc;
-    loader->has_top = true;
-    return buffer_set(&loader->top, record->key.data, record->key.size);
+    switch (rc) {
+    case KV_EINCOMPATIBLE:
+        return "the key is the name of a table";
+    case KV_EKEYSIZE:
+        return "the key is too long, or not of the size of the table's keys";
+    case KV_EVALSIZE:
+        return "the value is too long, or not of the size of the table's values";
+    default:
+        return NULL;
+    }
 }
 
 int loader_put(struct loader *loader, const struct record *record, const char **why_out)
 {
-    *why_out = judge_sizes(loader, record);
-    if (*why_out)
-        return STATUS_NEGATIVE;
     int status = STATUS_DONE;
+    *why_out = NULL;
     if (loader->batch && loader->in_txn == loader->batch)
         status = renew_txn(loader);
-    if (!status)
-        status = loader_use_table(loader, record->table);
+    if (!status && (record->table || loader->table.size))
+        status = loader_use_table(loader, record->table, NULL);
+    if (!status && !loader->bulk)
+        status = begin_bulk(loader);
     if (status)
         return status == STATUS_NEGATIVE ? STATUS_FAILED : status;
-    int rc = put_record(loader, record);
-    if (rc == KV_EINCOMPATIBLE) {
-        *why_out = "the key is the name of a table";
+    int rc = kv_bulk_put(loader->bulk, &record->key, &record->value,
+                         loader->no_overwrite ? KV_NOOVERWRITE : 0);
+    *why_out = judge(rc);
+    if (*why_out)
         return STATUS_NEGATIVE;
-    }
     if (rc && rc != KV_EEXIST)
         return status_of(rc, "cannot put");
     loader->in_txn++;
@@ -117,11 +103,11 @@ int loader_put(struct loader *loader, const struct record *record, const char **
 
 int loader_finish(struct loader *loader)
 {
-    return session_commit(loader->session);
+    int status = end_bulk(loader);
+    return status ? status : session_commit(loader->session);
 }
 
 void loader_free(struct loader *loader)
 {
     buffer_free(&loader->table);
-    buffer_free(&loader->top);
 }

@@ -14,6 +14,7 @@
 
 #include "args.h"
 #include "out.h"
+#include "shape.h"
 #include "status.h"
 
 #define OPTIONS_MAX 40 /* rows of one command, shared ones included */
@@ -30,6 +31,15 @@ enum {
     ID_PAGE_SIZE,
     ID_MAX_SIZE,
     ID_NO_LOCK,
+    ID_PREFIX,
+    ID_FROM,
+    ID_TO,
+    ID_DUP,
+    ID_FIXED,
+    ID_COUNTED,
+    ID_ORDER,
+    ID_VALUE_ORDER,
+    ID_ALIGN,
     ID_HELP
 };
 
@@ -38,12 +48,22 @@ static const struct {
     struct option_row row;
 } shared_options[] = {
     {COMMON_TABLE, {"table", 't', ID_TABLE, "NAME", "the named table (default: the main table)"}},
+    {COMMON_RANGE, {"prefix", 'p', ID_PREFIX, "KEY", "keys that start with KEY"}},
+    {COMMON_RANGE, {"from", 'f', ID_FROM, "KEY", "keys that are not below KEY"}},
+    {COMMON_RANGE, {"to", 'T', ID_TO, "KEY", "keys below KEY"}},
     {COMMON_BYTES, {"hex", 'x', ID_HEX, NULL, "keys and values in hexadecimal"}},
     {COMMON_BYTES, {"raw", 'r', ID_RAW, NULL, "keys and values as they are, no escapes"}},
     {COMMON_JSON, {"json", 'j', ID_JSON, NULL, "write JSON"}},
     {COMMON_CREATE, {"no-create", 0, ID_NO_CREATE, NULL, "database and table must exist"}},
     {COMMON_CREATE, {"page-size", 0, ID_PAGE_SIZE, "BYTES", "of a new database: 4K to 64K (4K)"}},
     {COMMON_CREATE, {"max-size", 0, ID_MAX_SIZE, "BYTES", "the file may not grow beyond this"}},
+    {COMMON_SHAPE, {"dup", 0, ID_DUP, NULL, "new table: many values a key, in order"}},
+    {COMMON_SHAPE,
+     {"fixed", 0, ID_FIXED, "BYTES", "new table: --dup, values of one size (0: any)"}},
+    {COMMON_SHAPE, {"counted", 0, ID_COUNTED, NULL, "new table: count, nth, rank at once"}},
+    {COMMON_SHAPE, {"order", 0, ID_ORDER, "ORDER", "new table: of keys: bytes, reverse or uint"}},
+    {COMMON_SHAPE, {"value-order", 0, ID_VALUE_ORDER, "ORDER", "new table: of a key's values"}},
+    {COMMON_SHAPE, {"align", 0, ID_ALIGN, "BYTES", "new table: values at multiples of 8 or 16"}},
     {COMMON_WRITE, {"lazy", 0, ID_LAZY, NULL, "commits do not wait for the disk, the close does"}},
     {COMMON_WRITE, {"timeout", 0, ID_TIMEOUT, "MS", "wait no longer for another writer"}},
     {COMMON_READONLY, {"read-only", 0, ID_READONLY, NULL, "do not write, and let writers go on"}},
@@ -118,9 +138,43 @@ static int take_encoding(enum encoding encoding, struct common *common)
     return STATUS_DONE;
 }
 
+/* What a table is to be: an option of COMMON_SHAPE. */
+static int take_shape(int id, const char *arg, struct common *common)
+{
+    struct kv_table_options *shape = &common->shape;
+    if (!common->shape_given)
+        *shape = (struct kv_table_options)KV_TABLE_OPTIONS_INIT;
+    common->shape_given = true;
+    switch (id) {
+    case ID_FIXED:
+        shape->flags |= KV_DUPLICATES | KV_FIXED;
+        return take_number32("fixed", arg, true, &shape->value_bytes);
+    case ID_ORDER:
+        return shape_take_order("order", arg, &shape->order);
+    case ID_VALUE_ORDER:
+        return shape_take_order("value-order", arg, &shape->value_order);
+    case ID_ALIGN:
+        return take_number32("align", arg, false, &shape->align);
+    default:
+        shape->flags |= id == ID_DUP ? KV_DUPLICATES : KV_COUNTED;
+        return STATUS_DONE;
+    }
+}
+
 static int take_shared(int id, char *arg, struct common *common)
 {
+    if (id >= ID_DUP && id <= ID_ALIGN)
+        return take_shape(id, arg, common);
     switch (id) {
+    case ID_PREFIX:
+        common->prefix = arg;
+        return STATUS_DONE;
+    case ID_FROM:
+        common->from = arg;
+        return STATUS_DONE;
+    case ID_TO:
+        common->to = arg;
+        return STATUS_DONE;
     case ID_TABLE:
         common->table = arg;
         return arg_table_name("--table", arg);

@@ -12,13 +12,14 @@
  *      76616c7565             a blank, the value
  *     DATA=END
  *
- * What would change the meaning of the records is refused: duplicates, orders other than that of
- * bytes, records without keys. Other header lines do not matter here. A section without DATA=END
- * was cut short.
+ * Header lines that tell a table's kind (shape.h) are followed. What would change the meaning of
+ * the records otherwise is refused: records without keys, a user's own order. Other lines do not
+ * matter here. A section without DATA=END was cut short.
  */
 #include <string.h>
 
 #include "record_in.h"
+#include "shape.h"
 
 static enum read_result out_of_memory(struct record_in *in)
 {
@@ -28,20 +29,6 @@ static enum read_result out_of_memory(struct record_in *in)
 static bool name_is(const struct source *source, size_t name_size, const char *name)
 {
     return strlen(name) == name_size && !memcmp(source->line, name, name_size);
-}
-
-/* Header lines NAME=1 that mean another kind of table. */
-static bool is_other_kind(const struct source *source, size_t name_size, const char *value)
-{
-    static const char *const names[] = {"duplicates", "dupsort",    "dupfixed",   "integerdup",
-                                        "reversedup", "integerkey", "reversekey", "recnum"};
-    if (!strcmp(value, "0"))
-        return false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (name_is(source, name_size, names[i]))
-            return true;
-    }
-    return false;
 }
 
 static enum read_result take_name(struct record_in *in, const char *value, size_t size)
@@ -80,7 +67,10 @@ static enum read_result take_header_line(struct record_in *in)
     if (name_is(source, name_size, "type") && strcmp(value, "btree") != 0 &&
         strcmp(value, "hash") != 0)
         return record_in_fault(in, READ_FATAL, 0, "tables of type %.40s are not supported", value);
-    if (is_other_kind(source, name_size, value) ||
+    if (shape_take_header(source->line, name_size, value, &in->shape))
+        return READ_RECORD;
+    if (name_is(source, name_size, "comparator") ||
+        (name_is(source, name_size, "recnum") && strcmp(value, "0") != 0) ||
         (name_is(source, name_size, "keys") && !strcmp(value, "0")))
         return record_in_fault(in, READ_FATAL, 0, "tables with %.60s are not supported",
                                source->line);
@@ -100,6 +90,7 @@ static enum read_result read_header(struct record_in *in)
     in->started = true;
     in->print = false;
     in->named = false;
+    in->shape = (struct kv_table_options)KV_TABLE_OPTIONS_INIT;
     while (result == READ_RECORD && strcmp(in->source->line, "HEADER=END") != 0) {
         result = take_header_line(in);
         if (result == READ_RECORD)
@@ -175,6 +166,7 @@ enum read_result read_bdb(struct record_in *in, struct record *record)
         record->line = in->source->line_number;
         record->offset = in->source->line_offset;
         record->table = in->named && !in->one_table ? in->table.data : NULL;
+        record->shape = shape_is_plain(&in->shape) ? NULL : &in->shape;
         if (between)
             return READ_TABLE;
         if (!at_data_end(in->source))

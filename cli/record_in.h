@@ -26,7 +26,7 @@ enum input_format { INPUT_DETECT, INPUT_BDB, INPUT_TSV, INPUT_JSON, INPUT_RFC822
 
 enum read_result {
     READ_RECORD,
-    READ_TABLE, /* no record, but a table that is to exist: only record.table is set */
+    READ_TABLE, /* no record, but a table that is to exist: only record.table and shape are set */
     READ_END,
     READ_BAD,
     READ_FATAL
@@ -41,8 +41,9 @@ struct fault {
 struct record {
     struct kv_val key; /* until the next call, like value and table */
     struct kv_val value;
-    const char *table; /* that the record names; NULL: it names none */
-    uint64_t line;     /* where the record starts */
+    const char *table;                    /* that the record names; NULL: it names none */
+    const struct kv_table_options *shape; /* READ_TABLE: what the table is; NULL: not said */
+    uint64_t line;                        /* where the record starts */
     uint64_t offset;
 };
 
@@ -57,11 +58,12 @@ struct record_in {
     /* what a format keeps from line to line */
     struct buffer key;
     struct buffer value;
-    struct buffer table; /* zero-terminated when used */
-    bool in_data;        /* Berkeley: between HEADER=END and DATA=END */
-    bool started;        /* Berkeley: a section was seen */
-    bool print;          /* Berkeley: format=print */
-    bool named;          /* Berkeley: the section has a database name, in table */
+    struct buffer table;           /* zero-terminated when used */
+    bool in_data;                  /* Berkeley: between HEADER=END and DATA=END */
+    bool started;                  /* Berkeley: a section was seen */
+    bool print;                    /* Berkeley: format=print */
+    bool named;                    /* Berkeley: the section has a database name, in table */
+    struct kv_table_options shape; /* Berkeley: what the section's header says */
     struct json_tokener *tokener;
     struct json_object *object; /* owns the strings of the last record */
 };

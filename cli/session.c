@@ -48,9 +48,10 @@ const char *session_table_name(const char *name)
     return name ? name : "main table";
 }
 
-int session_use_table(struct session *session, const char *name, bool create)
+int session_use_table(struct session *session, const char *name, bool create,
+                      const struct kv_table_options *shape)
 {
-    int rc = kv_table_open(session->txn, name, create ? KV_CREATE : 0, NULL, &session->table);
+    int rc = kv_table_open(session->txn, name, create ? KV_CREATE : 0, shape, &session->table);
     return rc ? status_of(rc, "table %s", session_table_name(name)) : STATUS_DONE;
 }
 
@@ -60,7 +61,7 @@ int session_read(struct session *session, const struct common *common)
     if (!status)
         status = session_begin_read(session);
     if (!status)
-        status = session_use_table(session, common->table, false);
+        status = session_use_table(session, common->table, false, NULL);
     return status;
 }
 
@@ -71,7 +72,8 @@ int session_write(struct session *session, const struct common *common, bool cre
     if (!status)
         status = session_begin_write(session);
     if (!status)
-        status = session_use_table(session, common->table, create);
+        status = session_use_table(session, common->table, create,
+                                   common->shape_given ? &common->shape : NULL);
     return status;
 }
 

@@ -25,8 +25,10 @@ int session_open(struct session *session, const struct common *common, uint32_t 
 int session_begin_read(struct session *session);
 int session_begin_write(struct session *session);
 
-/* Makes the named table (NULL: main) the session's. */
-int session_use_table(struct session *session, const char *name, bool create);
+/* Makes the named table (NULL: main) the session's; one that is made, or empty, becomes what
+ * `shape` says. NULL: as it is, or an ordinary one. */
+int session_use_table(struct session *session, const char *name, bool create,
+                      const struct kv_table_options *shape);
 
 /* open read-only + begin + the table of the options. */
 int session_read(struct session *session, const struct common *common);

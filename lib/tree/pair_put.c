@@ -537,6 +537,7 @@ static int overwrite(struct kvi_change *change, const struct kvi_tree_put *put)
 /* Deletes the pair with that value, wherever it is now. */
 static int delete_old(struct kvi_change *change, struct kvi_key old)
 {
+    struct kvi_key key = change->key; /* kept, while the delete leads it into the page */
     struct kvi_key value = change->value;
     struct kvi_place place;
     int rc;
@@ -547,6 +548,7 @@ static int delete_old(struct kvi_change *change, struct kvi_key old)
         rc = kvi_tree_damaged(change->tree, KVI_NO_PGNO, "lost a record");
     if (!rc)
         rc = kvi_pair_delete_at(change, NULL);
+    change->key = key;
     change->value = value;
     change->rewritten = true;
     return rc;
