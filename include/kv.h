@@ -58,8 +58,8 @@ enum kv_error {
     KV_EINVAL = -31006,        /* bad argument */
     KV_EBADTXN = -31007,       /* the txn is finished, reset, has failed, or has a live child */
     KV_EBADTABLE = -31008,     /* the handle is closed, or names no table of this snapshot */
-    KV_EKEYSIZE = -31009,      /* key longer than kv_env_info's max_key_bytes */
-    KV_EVALSIZE = -31010,      /* value longer than kv_env_info's max_value_bytes */
+    KV_EKEYSIZE = -31009,      /* the key has a size that no key of the table can have */
+    KV_EVALSIZE = -31010,      /* the value has a size that no value of the table can have */
     KV_EREADERS = -31011,      /* as many readers as max_readers allows */
     KV_ESIZELIMIT = -31012,    /* the file may not grow past max_size_bytes or the reservation */
     KV_EBUSY = -31013,         /* in use: another writer (try), open txns, or a foreign lock file */
@@ -235,9 +235,10 @@ KV_API int kv_env_fd(const struct kv_env *env);
 typedef int kv_compare_fn(void *context, const struct kv_val *a, const struct kv_val *b);
 
 /* Registers an order under the name by which tables record it (1 to 31 bytes), for all tables of
- * this env. To be done before such a table is searched or changed; without it that is
- * KV_ECOMPARATOR, and only reading in stored order works. KV_EEXIST if the name has another
- * function. */
+ * this env, and for good. To be done before such a table is searched or changed; without it that is
+ * KV_ECOMPARATOR, and only reading in stored order works, as do checks and copies. In a txn that
+ * met the table before, it counts at once (in one begun with KV_SHARED after a renew or refresh).
+ * KV_EEXIST if the name has another function or context. */
 KV_CHECKED int kv_env_comparator(struct kv_env *env, const char *name, kv_compare_fn *compare,
                                  void *context);
 
@@ -320,7 +321,8 @@ KV_CHECKED int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *co
  * no other is in the txn. */
 #define KV_SHARED 0x04u
 
-/* Where the time of a commit went, in nanoseconds. */
+/* Where the time of a commit went, in nanoseconds. Of a nested txn's commit only total_ns is told;
+ * what an outer txn's says includes what was done for its nested ones. */
 struct kv_latency {
     uint64_t wait_ns;  /* for the writer lock, at begin */
     uint64_t copy_ns;  /* table records, sealing and checksums */
@@ -334,11 +336,13 @@ struct kv_txn_options {
     struct kv_txn *parent;         /* KV_WRITE: a nested txn inside this one; else NULL */
     uint32_t timeout_ms;           /* KV_WRITE: KV_ETIMEOUT after so long; 0: wait for ever */
     enum kv_durability durability; /* KV_WRITE: 0: the env's; of nested txns ignored */
-    struct kv_txn *clone;          /* KV_READ: pin the snapshot of this live read txn; else NULL */
+    struct kv_txn *clone;          /* KV_READ: pin the snapshot of this read txn; else NULL */
     struct kv_latency *latency;    /* KV_WRITE: filled at commit; must live until then; or NULL */
 };
 
-/* Begins a txn. `options` may be NULL. A read txn pins the newest visible snapshot: tens of
+/* Begins a txn. `options` may be NULL. A clone reads the very snapshot of another live read txn of
+ * the same env, even if it is not the newest any more; either may end, or be reset, first. Making
+ * it is a use of the other; together they count as one reader. A read txn pins the newest visible snapshot: tens of
  * nanoseconds, no system call. A write txn waits for the writer lock. While a nested txn lives, its
  * parent may not be used (KV_EBADTXN). Returns also KV_EREADONLY, KV_EPOISONED, KV_EREADERS. */
 KV_CHECKED int kv_txn_begin(struct kv_env *env, uint32_t flags,
@@ -383,7 +387,7 @@ enum kv_order {
     KV_ORDER_CUSTOM = 3   /* a user's: kv_env_comparator */
 };
 
-/* kv_table_options.flags */
+/* kv_table_options.flags. Values of KV_ORDER_UINT have KV_FIXED by themselves. */
 #define KV_DUPLICATES 0x0100u /* many values under a key, ordered, each at most once */
 #define KV_FIXED 0x0200u      /* with KV_DUPLICATES: all values have one size, and are packed */
 #define KV_COUNTED 0x0400u    /* kv_count, kv_rank, kv_cursor_nth in O(log n); duplicates have it */
@@ -413,9 +417,10 @@ struct kv_table_options {
  *
  * `options` NULL: as the table is; made anew, a plain one. Otherwise an existing table that is not
  * just so is KV_EINCOMPATIBLE (KV_ECOMPARATOR: another comparator's name); but with KV_CREATE in a
- * write txn a table that is empty becomes what the options say, the main table too. The main table
- * cannot hold duplicates beside named tables, and custom orders need a registered comparator
- * (KV_ECOMPARATOR) to be made.
+ * write txn a table that is empty becomes what the options say, the main table too (handles and
+ * cursors stay valid, and sizes that its first records had set are open again). A main table that
+ * holds duplicates or has a custom order cannot hold named tables beside, and custom orders need a
+ * registered comparator (KV_ECOMPARATOR) to be made.
  *
  * Returns KV_ENOTFOUND, KV_EINCOMPATIBLE (also: the name is an ordinary key of the main table),
  * KV_ECOMPARATOR, KV_EKEYSIZE, KV_EVALSIZE (value_bytes), KV_EREADONLY, KV_EINVAL. */
@@ -491,7 +496,8 @@ KV_CHECKED int kv_get_many(struct kv_txn *txn, kv_table table, const struct kv_v
 #define KV_NOPAIR 0x20u       /* KV_EEXIST if the key has this value already */
 #define KV_APPEND_VALUE 0x40u /* the value must be above the key's others: KV_EORDER else */
 /* With KV_FIXED: value->size is a multiple of the table's value size, and each piece is put as a
- * value of its own. KV_EINVAL: it is no multiple, or the table has no size yet. */
+ * value of its own, none if there is none. KV_EINVAL: it is no multiple, or the table has no size
+ * yet. */
 #define KV_MULTIPLE 0x80u
 
 /* Inserts or replaces; with duplicates adds a value to the key's (0 when it is there already). Key

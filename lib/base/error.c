@@ -90,9 +90,9 @@ static const char *own_text(enum kv_error code)
     case KV_EBADTABLE:
         return "table handle is closed or names no table here";
     case KV_EKEYSIZE:
-        return "key is too long";
+        return "key has a size that is not possible";
     case KV_EVALSIZE:
-        return "value is too long";
+        return "value has a size that is not possible";
     case KV_EREADERS:
         return "limit of concurrent readers reached";
     case KV_ESIZELIMIT:

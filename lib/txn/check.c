@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "txn/check.h"
+#include "txn/comparators.h"
 
 #define CHECK_PROGRESS_PAGES 1024u /* between two calls of the progress callback */
 #define CHECK_VISITS_MAX 2u        /* of all pages, on an average: a sound snapshot has one */
@@ -116,6 +117,8 @@ static int check_table(struct kvi_check *check, const struct kvi_table_record *r
 
     check->table = name;
     kvi_tree_init_read(&tree, record, &check->view);
+    /* An order that is not known here is not proved. */
+    (void)kvi_comparators_resolve(check->env->comparators, record, &tree.shape);
     findings = check->findings;
     rc = kvi_tree_walk(&tree, tree_page, check);
     if (!rc && check->findings == findings)

@@ -209,6 +209,14 @@ int kvi_table_kind_compare(const char *name, const struct kvi_table_record *reco
     return compare_names(name, record, kind);
 }
 
+bool kvi_table_kind_same(const struct kvi_table_record *a, const struct kvi_table_record *b)
+{
+    return a->order == b->order && a->value_order == b->value_order && a->flags == b->flags &&
+           a->align_log2 == b->align_log2 && a->item_bytes == b->item_bytes &&
+           a->key_bytes == b->key_bytes && a->names_bytes == b->names_bytes &&
+           memcmp(a->names, b->names, a->names_bytes) == 0;
+}
+
 /* ---- Kind to record, and back ---- */
 
 void kvi_table_kind_set(struct kvi_table_record *record, const struct kvi_table_record *kind)

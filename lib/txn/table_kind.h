@@ -9,6 +9,7 @@
 #ifndef KVI_TXN_TABLE_KIND_H
 #define KVI_TXN_TABLE_KIND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
@@ -28,6 +29,9 @@ KVI_MUST_CHECK int kvi_table_kind_make(const struct kvi_geometry *g,
  * table's. A wanted item size of 0 is content with any. */
 KVI_MUST_CHECK int kvi_table_kind_compare(const char *name, const struct kvi_table_record *record,
                                           const struct kvi_table_record *kind);
+
+/* Whether nothing differs, what the first records set included. */
+bool kvi_table_kind_same(const struct kvi_table_record *a, const struct kvi_table_record *b);
 
 /* Makes the record of an empty table one of this kind; key size and value size are open again. */
 void kvi_table_kind_set(struct kvi_table_record *record, const struct kvi_table_record *kind);

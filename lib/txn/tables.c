@@ -89,11 +89,9 @@ static int kind_change(struct kvi_txn_table *entry, const struct kvi_table_recor
 
 void kvi_table_inherit(struct kvi_txn_table *to, const struct kvi_txn_table *from)
 {
-    bool reshaped = to->tree.record.order != from->tree.record.order ||
-                    to->tree.record.flags != from->tree.record.flags ||
-                    to->tree.record.align_log2 != from->tree.record.align_log2;
-
-    if (reshaped)
+    /* Keys that cursors noted may be no keys of the new kind; which they lost, for a table changes
+     * its kind only when it is empty. */
+    if (!kvi_table_kind_same(&to->tree.record, &from->tree.record))
         kvi_tree_unposition(&to->tree);
     kvi_tree_set_record(&to->tree, &from->tree.record);
     to->tree.shape = from->tree.shape; /* with its comparators */
