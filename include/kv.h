@@ -112,7 +112,8 @@ struct kv_record {
 /* A range of keys in the table's order: from `from` (inclusive) to `to` (exclusive), either may be
  * NULL: no bound there. Or `prefix`: all keys that begin with it (tables of order KV_ORDER_BYTES;
  * with KV_ORDER_REVERSE those that end with it; KV_EINCOMPATIBLE else), then from and to must be
- * NULL. A NULL kv_range is all of the table. */
+ * NULL and flags 0. A NULL kv_range is all of the table, one whose from is behind its to is empty.
+ */
 #define KV_FROM_EXCLUSIVE 0x01u
 #define KV_TO_INCLUSIVE 0x02u
 struct kv_range {
@@ -540,15 +541,17 @@ KV_CHECKED int kv_add(struct kv_txn *txn, kv_table table, const struct kv_val *k
                       int64_t *sum_out);
 
 /* Number of records in a range. Exact and O(log n) in tables with KV_COUNTED or KV_DUPLICATES;
- * KV_EINCOMPATIBLE elsewhere, unless KV_ESTIMATE asks for what the pages at the range's edges let
- * expect: a few page reads, exact when the range lies in one or two leaves. */
+ * KV_EINCOMPATIBLE elsewhere, unless KV_ESTIMATE asks for what some pages of the range let expect:
+ * a few dozen page reads at most, exact when the range lies in one or two leaves, and else mostly
+ * within a few percent of evenly filled tables. */
 #define KV_KEYS 0x01u     /* count keys, not the values of each */
 #define KV_ESTIMATE 0x02u /* any table */
 KV_CHECKED int kv_count(struct kv_txn *txn, kv_table table, const struct kv_range *range,
                         uint32_t flags, uint64_t *count_out);
 
 /* Number of records before the key (with KV_DUPLICATES, `value` not NULL: before the pair), which
- * need not be there. flags: KV_KEYS. KV_EINCOMPATIBLE in tables that are not counted. */
+ * need not be there. flags: KV_KEYS (keys before the key). KV_EINCOMPATIBLE in tables that are not
+ * counted. */
 KV_CHECKED int kv_rank(struct kv_txn *txn, kv_table table, const struct kv_val *key,
                        const struct kv_val *value, uint32_t flags, uint64_t *rank_out);
 

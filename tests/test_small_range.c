@@ -3,6 +3,7 @@
  * regions, pages written early. */
 #include "harness.h"
 #include "range_ops.h"
+#include "shape_plans.h"
 
 static const struct range_plan plans[] = {
     {"small: text, nested", 4096, MODEL_KEYS_TEXT, 1500, 700, 0, false, 5, 31},
@@ -17,12 +18,20 @@ START_TEST(random_ranges_go_as_in_the_model_under_small_limits)
 }
 END_TEST
 
+START_TEST(tables_of_every_shape_go_as_in_the_model_under_small_limits)
+{
+    shape_run(&shape_plans[_i]);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("small_range");
 
     harness_add_loop(s, "random", random_ranges_go_as_in_the_model_under_small_limits, 0,
                      (int)(sizeof(plans) / sizeof(plans[0])));
+    harness_add_loop(s, "shapes", tables_of_every_shape_go_as_in_the_model_under_small_limits, 0,
+                     (int)(sizeof(shape_plans) / sizeof(shape_plans[0])));
     return s;
 }
 

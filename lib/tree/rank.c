@@ -5,20 +5,25 @@
  * A tree that counts knows: one descent, which adds up the counts of the cells before the path in
  * each page (T6).
  *
- * Any other is estimated from the pages on the two paths to the range's ends:
+ * Any other is estimated from the pages on the two paths to the range's ends, and a few between:
  *
- *     | . . a x x x b . . |      x: whole children between the paths, each taken for an average
- *           |       |               subtree of its level
+ *     | . . a x x x b . . |      x: whole children between the paths
+ *           |       |
  *      | . . a x x | | x b . |
  *            |           |
  *        | . . r r |  | r r . |  r: records, counted
  *
- * The average of a level is the table's records over that level's pages. Leaves are known from the
- * record, the root's children from the root, and so, from the total, are the pages of level 1 up to
- * a depth of four; above that the average fan-out tells. So the error is that of taking a few
- * pages, and at most two at each level are, for average ones: none when there is no whole child
- * between (the range lies in one leaf, or in two neighbours), and of a few percent where records
- * have similar sizes and many pages lie between.
+ * Of the whole children of a page up to LOOKS are looked at. Leaves: if these are all, their records
+ * are counted, else each is taken for the table's average leaf. Branches: the number of their
+ * children, or the average of those seen, times the table's average subtree of that level, which is
+ * its records over the level's pages. (Pages of level 0 and 1 and below the root are known from the
+ * record and the root, up to a depth of four; the average fan-out tells the others.)
+ *
+ * So nothing is guessed about a range that lies in up to LOOKS leaves of one branch, and one leaf
+ * of the next. Beyond, the error is that of averages of leaves over all of the range, and of
+ * subtrees over many: on keys that are spread evenly, one percent for many leaves, up to a tenth
+ * for a dozen or two. A table whose records have very different sizes in different places is
+ * estimated as if they were the same everywhere.
  */
 #include <string.h>
 
@@ -148,61 +153,113 @@ int kvi_tree_count(struct kvi_tree *tree, const struct kvi_range *range,
 
 /* ---- Estimate ---- */
 
-/* Pages of each level, as far as they are known. */
-static void guess_pages(const struct kvi_tree *tree, unsigned root_children, double *pages)
+/* Pages that are looked at among the whole children of a page. */
+#define LOOKS 16u
+
+struct estimate {
+    struct kvi_tree *tree;
+    double per_page[KVI_DEPTH_MAX]; /* records in an average page of a level, and below it */
+    double records;
+};
+
+/* Averages by level, from the pages of each as far as these are known. */
+static void set_averages(struct estimate *estimate, unsigned root_children)
 {
-    const struct kvi_table_record *record = &tree->record;
+    const struct kvi_table_record *record = &estimate->tree->record;
     unsigned depth = record->depth;
     double leaves = (double)record->pages_leaf;
     double rest = (double)record->pages_branch - 1.0 - root_children;
     double fan_out = record->pages_branch ? 1.0 + leaves / (double)record->pages_branch : 1.0;
-    double level_pages = leaves / fan_out;
+    double pages[KVI_DEPTH_MAX] = {leaves};
+    double of_level = leaves / fan_out;
 
-    pages[0] = leaves;
     for (unsigned level = 2; level + 2 < depth; level++) {
-        level_pages /= fan_out;
-        pages[level] = level_pages;
-        rest -= level_pages;
+        of_level /= fan_out;
+        pages[level] = of_level;
+        rest -= of_level;
     }
     if (depth > 3)
         pages[1] = rest;
     if (depth > 2)
         pages[depth - 2] = root_children;
+    for (unsigned level = 0; level < depth; level++)
+        estimate->per_page[level] =
+            pages[level] < 1.0 ? 0.0 : (double)record->entries / pages[level];
 }
 
-/* Whole children between the paths of an average subtree each. */
-static double between(const struct kvi_tree *tree, const double *pages, unsigned level,
-                      unsigned children)
+/* Adds the whole children at the slots [from, end) of a branch, which stand at `level`. */
+static int add_between(struct estimate *estimate, const uint8_t *branch, unsigned level,
+                       unsigned from, unsigned end)
 {
-    double of_level = level < tree->record.depth ? pages[level] : 1.0;
+    unsigned children = end - from;
+    unsigned looks = children < LOOKS ? children : LOOKS;
+    uint64_t slots = 0;
 
-    return of_level < 1.0 ? 0.0 : children * ((double)tree->record.entries / of_level);
+    if (level == 0 && children > LOOKS) {
+        estimate->records += children * estimate->per_page[0];
+        return 0;
+    }
+    for (unsigned i = 0; i < looks; i++) {
+        const uint8_t *page;
+        struct kvi_ref ref;
+        int rc = kvi_tree_child(estimate->tree, branch, from + i * children / looks, &ref);
+
+        if (!rc)
+            rc = kvi_tree_page(estimate->tree, ref, level, &page);
+        if (rc)
+            return rc;
+        slots += kvi_header_count(page);
+    }
+    if (looks)
+        estimate->records +=
+            (double)slots / looks * children * (level == 0 ? 1.0 : estimate->per_page[level - 1]);
+    return 0;
 }
 
-static uint64_t estimate_between(const struct kvi_tree *tree, const struct kvi_path *from,
-                                 const struct kvi_path *to)
+/* What stands between the paths below step `parting`, where they go to different children. */
+static int add_sides(struct estimate *estimate, const struct kvi_path *from,
+                     const struct kvi_path *to, unsigned parting)
 {
     unsigned last = from->depth - 1;
-    double pages[KVI_DEPTH_MAX] = {0};
-    double sum = 0;
+    int rc = add_between(estimate, from->steps[parting].page, last - parting - 1,
+                         from->steps[parting].slot + 1, to->steps[parting].slot);
+
+    for (unsigned i = parting + 1; !rc && i < last; i++) {
+        const struct kvi_step *left = &from->steps[i];
+
+        rc = add_between(estimate, left->page, last - i - 1, left->slot + 1,
+                         kvi_header_count(left->page));
+        if (!rc)
+            rc = add_between(estimate, to->steps[i].page, last - i - 1, 0, to->steps[i].slot);
+    }
+    estimate->records += kvi_header_count(from->steps[last].page) - from->steps[last].slot;
+    estimate->records += to->steps[last].slot;
+    return rc;
+}
+
+static int estimate_between(struct kvi_tree *tree, const struct kvi_path *from,
+                            const struct kvi_path *to, uint64_t *records_out)
+{
+    struct estimate estimate = {tree, {0}, 0};
+    unsigned last = from->depth - 1;
     unsigned p = 0;
+    int rc = 0;
 
     while (p < last && from->steps[p].slot == to->steps[p].slot)
         p++;
+    *records_out = 0;
     if (from->steps[p].slot >= to->steps[p].slot)
         return 0;
-    if (p == last)
-        return to->steps[p].slot - from->steps[p].slot;
-    guess_pages(tree, kvi_header_count(from->steps[0].page), pages);
-    sum += between(tree, pages, last - p - 1, to->steps[p].slot - from->steps[p].slot - 1);
-    for (unsigned i = p + 1; i < last; i++) {
-        unsigned behind = kvi_header_count(from->steps[i].page) - from->steps[i].slot - 1;
-
-        sum += between(tree, pages, last - i - 1, behind + to->steps[i].slot);
+    if (p == last) {
+        estimate.records = to->steps[p].slot - from->steps[p].slot;
+    } else {
+        set_averages(&estimate, kvi_header_count(from->steps[0].page));
+        rc = add_sides(&estimate, from, to, p);
     }
-    sum += kvi_header_count(from->steps[last].page) - from->steps[last].slot;
-    sum += to->steps[last].slot;
-    return sum < (double)tree->record.entries ? (uint64_t)(sum + 0.5) : tree->record.entries;
+    *records_out = estimate.records < (double)tree->record.entries
+                       ? (uint64_t)(estimate.records + 0.5)
+                       : tree->record.entries;
+    return rc;
 }
 
 int kvi_tree_estimate(struct kvi_tree *tree, const struct kvi_range *range,
@@ -216,12 +273,11 @@ int kvi_tree_estimate(struct kvi_tree *tree, const struct kvi_range *range,
     *counts_out = (struct kvi_counts){tree->record.entries, tree->record.keys};
     if (!range->from_given && !range->to_given)
         return 0;
+    counts_out->records = 0;
     rc = kvi_range_place(tree, range->from_given ? &range->from : NULL, KVI_PATH_FIRST, &from);
     if (!rc)
         rc = kvi_range_place(tree, range->to_given ? &range->to : NULL, KVI_PATH_LAST, &to);
-    if (rc)
-        counts_out->records = 0;
-    else if (from.depth > 0)
-        counts_out->records = estimate_between(tree, &from, &to);
+    if (!rc && from.depth > 0)
+        rc = estimate_between(tree, &from, &to, &counts_out->records);
     return rc;
 }
