@@ -12,7 +12,7 @@
 #include "space/bits.h"
 #include "space_model.h"
 
-#define WORDS 8u
+#define WORDS 37u
 #define BITS (WORDS * 64u)
 
 /* ---- Bitmaps ---- */
@@ -25,6 +25,11 @@ static void random_bits(struct rng *rng, uint8_t *bits)
     for (uint32_t i = 0; i < BITS; i++)
         if (rng_chance(rng, density))
             bits[i / 8] |= (uint8_t)(1u << (i % 8));
+    for (uint64_t i = rng_below(rng, 4); i > 0; i--) { /* stretches that are looked at as one */
+        uint64_t from = rng_below(rng, WORDS);
+
+        memset(bits + from * 8, rng_chance(rng, 50) ? 0xff : 0, rng_below(rng, WORDS - from) * 8);
+    }
 }
 
 START_TEST(counts_and_runs_of_a_bitmap_are_those_counted_bit_by_bit)
@@ -32,7 +37,7 @@ START_TEST(counts_and_runs_of_a_bitmap_are_those_counted_bit_by_bit)
     struct rng rng;
 
     rng_seed(&rng, "bits", 31);
-    for (uint64_t i = 0; i < scaled(20000); i++) {
+    for (uint64_t i = 0; i < scaled(10000); i++) {
         uint8_t bits[BITS / 8];
         uint32_t count = 0;
         uint32_t run = 0;

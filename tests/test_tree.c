@@ -339,15 +339,19 @@ END_TEST
 
 START_TEST(ascending_inserts_leave_full_pages)
 {
-    double fill;
+    double fill, children;
 
     for (uint64_t i = 0; i < 20000; i++) {
         put_number(i, _i == 0 ? 0 : KV_APPEND);
     }
     tree_db_check(tree_db_tree(&db));
     fill = tree_db_fill(tree_db_tree(&db));
-    printf("ascending%s: leaves %.3f full\n", _i == 0 ? "" : ", append", fill);
+    children = (double)record()->pages_leaf / (double)(record()->pages_branch - 1);
+    printf("ascending%s: leaves %.3f full, %.0f to a branch\n", _i == 0 ? "" : ", append", fill,
+           children);
     ck_assert_double_gt(fill, 0.95);
+    ck_assert_uint_eq(record()->depth, 3);
+    ck_assert_double_gt(children, 180);
 }
 END_TEST
 

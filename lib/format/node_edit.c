@@ -120,6 +120,27 @@ static KVI_NOINLINE bool leaf_set_prefix(const struct kvi_geometry *g, uint8_t *
     return true;
 }
 
+/* The same for fewer bytes than there are now: heads and prefix know the new heads, so that cells
+ * are left alone. */
+static void leaf_cut_prefix(const struct kvi_geometry *g, uint8_t *page, uint32_t prefix_bytes)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t cut_bytes = f.prefix_bytes - prefix_bytes;
+    uint32_t front = kvi_key_head(page + KVI_HEADER_BYTES, f.prefix_bytes, prefix_bytes);
+    uint32_t shift = cut_bytes < KVI_HEAD_BYTES ? 8 * cut_bytes : 32;
+    uint32_t heads_at = kvi_node_heads_at(prefix_bytes);
+
+    assert(prefix_bytes < f.prefix_bytes);
+    for (uint32_t i = 0; i < f.count; i++) {
+        uint64_t head = kvi_node_head(&f, page, i);
+
+        kvi_le_store32(page + heads_at + KVI_HEAD_BYTES * i, front | (uint32_t)(head >> shift));
+    }
+    memmove(page + heads_at + KVI_HEAD_BYTES * f.count, page + f.offs_at, 2 * f.count);
+    kvi_le_store16(page + KVI_HEADER_PREFIX, (uint16_t)prefix_bytes);
+    memset(page + KVI_HEADER_BYTES + prefix_bytes, 0, heads_at - KVI_HEADER_BYTES - prefix_bytes);
+}
+
 /* Bytes of the page's prefix with which the key's normal form begins. */
 static uint32_t prefix_common(const uint8_t *page, const struct kvi_node_frame *f,
                               enum kvi_normal normal, struct kvi_key key)
@@ -198,7 +219,9 @@ static bool leaf_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struct 
     if (kvi_node_heads_at(prefix_bytes) + KVI_NODE_SLOT_BYTES * (f->count + 1) + cell_bytes >
         f->cells_at)
         return false;
-    if (prefix_bytes != f->prefix_bytes && !leaf_set_prefix(g, page, prefix_bytes))
+    if (prefix_bytes < f->prefix_bytes)
+        leaf_cut_prefix(g, page, prefix_bytes);
+    else if (prefix_bytes > f->prefix_bytes && !leaf_set_prefix(g, page, prefix_bytes))
         return false;
     *f = kvi_node_frame(g, page);
     return true;

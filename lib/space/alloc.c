@@ -169,6 +169,31 @@ static int find_new(struct kvi_space *space, uint64_t at, uint32_t count,
     }
 }
 
+/* The page behind the last new one, if it is the next to take: no search, which is what most pages
+ * of a txn that adds to the file need. */
+static int take_next(struct kvi_space *space, uint64_t *pgno_out, bool *found_out)
+{
+    struct kvi_space_region *region = space->grow_region;
+    uint64_t pgno = space->grow_at;
+    uint64_t index;
+    int rc;
+
+    if (!region)
+        return 0;
+    assert(pgno >= region->number * space->g.region_pages);
+    index = pgno - region->number * space->g.region_pages;
+    if (index >= space->g.region_pages ||
+        !(kvi_space_available(region, (uint32_t)index / 64) >> index % 64 & 1))
+        return 0;
+    rc = grow_to(space, pgno + 1);
+    if (rc)
+        return rc;
+    *pgno_out = kvi_space_take(space, region, (uint32_t)index, 1);
+    space->grow_at = pgno + 1;
+    *found_out = true;
+    return 0;
+}
+
 /* A run longer than a region: behind everything. */
 static int take_long(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
 {
@@ -199,6 +224,8 @@ static int take_new(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
         return rc;
     *pgno_out = kvi_space_take(space, region, index, (uint32_t)count);
     *from = pgno + count;
+    if (count == 1)
+        space->grow_region = region;
     return 0;
 }
 
@@ -233,6 +260,8 @@ int kvi_space_alloc(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
     if (!rc && !found)
         rc = count == 1 ? reuse_single(space, pgno_out, &found)
                         : kvi_space_reuse_run(space, count, pgno_out, &found);
+    if (!rc && !found && count == 1)
+        rc = take_next(space, pgno_out, &found);
     if (rc || found)
         return rc;
     return take_new(space, count, pgno_out);

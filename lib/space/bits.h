@@ -24,6 +24,11 @@ static inline bool kvi_bits_test(const uint8_t *bits, uint32_t index)
     return bits[index / 8] >> (index % 8) & 1;
 }
 
+static inline void kvi_bits_set_one(uint8_t *bits, uint32_t index)
+{
+    bits[index / 8] |= (uint8_t)(1u << index % 8);
+}
+
 /* The bits [from, end) of a word; from < end <= 64. */
 static inline uint64_t kvi_bits_mask(uint32_t from, uint32_t end)
 {

@@ -242,7 +242,10 @@ void kvi_space_claim(struct kvi_space *space, struct kvi_space_region *region, u
 
     assert(!kvi_bits_any_set(kvi_region_bits(region), index, count));
     assert(!region->base_bits || !kvi_bits_any_set(region->base_bits, index, count));
-    kvi_bits_set(kvi_region_bits(region), index, count);
+    if (count == 1)
+        kvi_bits_set_one(kvi_region_bits(region), index);
+    else
+        kvi_bits_set(kvi_region_bits(region), index, count);
     region->free_pages -= region->free_pages < count ? region->free_pages : count;
     region->claimed = true;
     space->allocated += count;

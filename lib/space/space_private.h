@@ -222,10 +222,11 @@ struct kvi_space {
     /* single pages: alloc.c, seek.c */
     struct kvi_space_region *current; /* taken from now */
     struct kvi_space_seek single;
-    uint64_t single_start; /* region where this txn began to look */
-    unsigned single_stage; /* which part of which pass; seek.c */
-    uint32_t tries;        /* regions that turned out poor */
-    uint64_t grow_at;      /* no page from the base's end up to here is available */
+    uint64_t single_start;                /* region where this txn began to look */
+    unsigned single_stage;                /* which part of which pass; seek.c */
+    uint32_t tries;                       /* regions that turned out poor */
+    uint64_t grow_at;                     /* no page from the base's end up to here is available */
+    struct kvi_space_region *grow_region; /* of the last new page, below grow_at; NULL: none yet */
     /* runs */
     uint64_t run_start;   /* region where searches of this txn begin */
     uint64_t run_region;  /* region where the last run was found */

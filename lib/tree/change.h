@@ -166,6 +166,10 @@ KVI_MUST_CHECK int kvi_group_emit(struct kvi_change *change, struct kvi_group *g
 KVI_MUST_CHECK int kvi_leaf_separator(struct kvi_change *change, const struct kvi_item *left,
                                       const struct kvi_item *right, struct kvi_key *separator_out);
 
+/* The whole separator of a branch's slot, in the arena; size 0 for slot 0. */
+KVI_MUST_CHECK int kvi_separator_at(struct kvi_change *change, const uint8_t *branch, unsigned slot,
+                                    struct kvi_key *separator_out);
+
 /* ---- split.c ---- */
 
 /* Makes room for what the page at `index` could not take in place, up to a new root if need be. */

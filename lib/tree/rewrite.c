@@ -20,9 +20,8 @@
 #include "kv.h"
 #include "tree/change.h"
 
-/* The whole separator of a branch's slot; size 0 for slot 0. */
-static int separator_at(struct kvi_change *change, const uint8_t *branch, unsigned slot,
-                        struct kvi_key *separator_out)
+int kvi_separator_at(struct kvi_change *change, const uint8_t *branch, unsigned slot,
+                     struct kvi_key *separator_out)
 {
     uint32_t prefix_bytes = kvi_le_load16(branch + KVI_HEADER_PREFIX);
     struct kvi_branch_cell cell;
@@ -114,7 +113,7 @@ int kvi_group_gather(struct kvi_change *change, unsigned index, enum kvi_side si
         if (group->images[i] == step->image)
             group->own = group->count;
         if (index > 0)
-            rc = separator_at(change, step[-1].image, group->first + i, &separator);
+            rc = kvi_separator_at(change, step[-1].image, group->first + i, &separator);
         if (!rc)
             rc = gather_page(change, group->images[i], separator, group);
     }

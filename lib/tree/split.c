@@ -4,7 +4,8 @@
  *
  * The policy is one pure function, choose_way. Pages stay fuller than by splitting alone:
  *
- *   ascending insert at the page's end       1 page  -> 2, the left one stays full
+ *   ascending insert at the page's end       1 page  -> 2, the left one stays full (a branch hands
+ *                                            over its last child, as none may have only one)
  *   ascending insert inside a leaf           1 page  -> 2, cut behind the new record, so that the
  *                                            next one goes to a page's end
  *   a neighbour has room                     2 pages -> 2, evened out
@@ -218,8 +219,8 @@ static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
 
     if (rc)
         return rc;
-    place = kvi_leaf_insert(kvi_tree_geometry(tree), image, 0, key, item->kind,
-                            item->payload_bytes);
+    place =
+        kvi_leaf_insert(kvi_tree_geometry(tree), image, 0, key, item->kind, item->payload_bytes);
     if (!place)
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->image), "leaf page with a bad cell");
     if (item->payload && item->payload_bytes)
@@ -236,6 +237,50 @@ static int append_leaf(struct kvi_change *change, struct kvi_pending *pending)
     return 0;
 }
 
+/* Whether a branch can make room by append_branch: it keeps two children then. Not where branches
+ * count, as what moves would have to be looked up. */
+static bool branch_appends(const struct kvi_change *change, unsigned index,
+                           const struct kvi_pending *pending)
+{
+    unsigned count = kvi_header_count(change->path->steps[index].page);
+
+    return change->append && !change->tree->shape.counted && pending->count == 1 &&
+           pending->slot == count && count > 2;
+}
+
+/* A branch of its own for the pending child of an ascending run and the one before it; the full
+ * branch keeps the rest as it is. */
+static int append_branch(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
+{
+    struct kvi_tree *tree = change->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    const struct kvi_step *step = &change->path->steps[index];
+    unsigned last = pending->slot - 1;
+    struct kvi_item items[2] = {{.key = NULL}, pending->items[0]};
+    struct kvi_key separator;
+    struct kvi_ref ref;
+    uint8_t *image;
+    int rc = kvi_separator_at(change, step->image, last, &separator);
+
+    if (!rc)
+        rc = kvi_tree_child(tree, step->image, last, &items[0].ref);
+    if (!rc)
+        rc = kvi_tree_new_page(tree, kvi_path_level(change->path, index), &ref, &image);
+    if (rc)
+        return rc;
+    if (!kvi_node_emit(g, image, items, 0, 2) || !kvi_node_remove(g, step->image, last))
+        return kvi_tree_damaged(tree, kvi_header_pgno(step->image), "branch page with a bad cell");
+    pending->items[0].key = separator.data;
+    pending->items[0].key_bytes = (uint32_t)separator.size;
+    pending->items[0].ref = ref;
+    pending->slot = index > 0 ? step[-1].slot + 1 : 1;
+    tree->record.pages_branch++;
+    tree->last_leaf = NULL;
+    tree->changed = true;
+    change->rewritten = true;
+    return 0;
+}
+
 /* Makes room at one level; *pending becomes what the parent must take. */
 static int spread(struct kvi_change *change, unsigned index, struct kvi_pending *pending)
 {
@@ -245,6 +290,8 @@ static int spread(struct kvi_change *change, unsigned index, struct kvi_pending 
     struct way way = halves;
     int rc = 0;
 
+    if (kvi_path_level(change->path, index) > 0 && branch_appends(change, index, pending))
+        return append_branch(change, index, pending);
     /* a branch laid out anew may share a longer prefix; a leaf gains nothing by it */
     if (kvi_path_level(change->path, index) > 0)
         rc = spread_in_way(change, index, &anew, pending, &done);
