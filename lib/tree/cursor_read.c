@@ -85,8 +85,10 @@ static void read_set(struct reading *reading, size_t most)
     struct kv_val key = as_val(cursor->key.data, cursor->key.size);
     unsigned step = reading->forward ? 1 : -1U;
     unsigned item = cursor->item;
-    size_t run = reading->forward ? cursor->set.count - item : item + 1;
+    size_t run = 1;
 
+    if (kvi_cursor_inside(cursor))
+        run = reading->forward ? cursor->set.count - item : item + 1;
     if (run > most)
         run = most;
     for (size_t i = 0; i < run; i++, item += step) {
