@@ -92,6 +92,76 @@ START_TEST(every_kind_is_told_as_it_was_chosen_also_after_a_new_open)
 }
 END_TEST
 
+/* The tables of every kind that are in a copy. */
+static void copy_is(const char *copy, uint64_t content)
+{
+    struct kv_env *other = env_open(copy, 0);
+    struct kv_table_options options;
+    struct kv_txn *txn;
+    uint64_t number;
+    char name[16];
+
+    comparators_known(other);
+    env_sound(other);
+    ck_assert_uint_eq(env_digest(other), content);
+    txn = txn_read(other);
+    for (unsigned n = 0; n < KINDS; n++) {
+        kv_table table;
+
+        snprintf(name, sizeof(name), "t%u", n);
+        if (!nth_kind(n, &options))
+            continue;
+        table = table_find(txn, name);
+        is_kind(txn, table, &options);
+        ck_ok(kv_sequence(txn, table, 0, &number));
+        ck_assert_uint_eq(number, n);
+        has(txn, table, "key 0000",
+            options.value_order == KV_ORDER_CUSTOM ? "value  3 ..." : "value  0 ...");
+    }
+    kv_txn_abort(txn);
+    env_close(other);
+}
+
+START_TEST(copies_keep_every_kind)
+{
+    struct kv_copy_options compact = {.flags = KV_COPY_COMPACT};
+    struct kv_table_options options;
+    struct kv_txn *txn;
+    uint64_t number;
+    uint64_t content;
+    char name[16];
+
+    comparators_known(env);
+    txn = txn_write(env);
+    for (unsigned n = 0; n < KINDS; n++) {
+        kv_table table;
+
+        snprintf(name, sizeof(name), "t%u", n);
+        if (!nth_kind(n, &options))
+            continue;
+        table = make(txn, name, &options);
+        ck_ok(kv_sequence(txn, table, n, &number));
+        for (unsigned i = 0; i < 120; i++) {
+            char key[16];
+            char value[16];
+
+            snprintf(key, sizeof(key), "key %04u", i / 4);
+            snprintf(value, sizeof(value), "value %2u ...", i % 4);
+            if (options.flags & KV_DUPLICATES || i % 4 == 0)
+                put(txn, table, key, value);
+        }
+    }
+    txn_commit(txn);
+    content = env_digest(env);
+    txn = txn_read(env);
+    ck_ok(kv_env_copy(txn, tmp_path("plain.db"), NULL));
+    ck_ok(kv_env_copy(txn, tmp_path("compact.db"), &compact));
+    kv_txn_abort(txn);
+    copy_is(tmp_path("plain.db"), content);
+    copy_is(tmp_path("compact.db"), content);
+}
+END_TEST
+
 START_TEST(the_main_table_keeps_its_kind)
 {
     struct kv_table_options options = kind(KV_COUNTED, KV_ORDER_REVERSE);
@@ -562,6 +632,7 @@ static void add_made(Suite *s)
     harness_add_fixture(s, "made", a_table_made_without_options_is_plain, setup, teardown);
     harness_add_fixture(s, "made", every_kind_is_told_as_it_was_chosen_also_after_a_new_open, setup,
                         teardown);
+    harness_add_fixture(s, "made", copies_keep_every_kind, setup, teardown);
     harness_add_fixture(s, "made", the_main_table_keeps_its_kind, setup, teardown);
     harness_add_fixture(s, "made", duplicates_count_and_integer_values_have_one_size, setup,
                         teardown);

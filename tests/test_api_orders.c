@@ -163,6 +163,63 @@ START_TEST(copies_need_no_comparator)
 }
 END_TEST
 
+START_TEST(a_check_proves_the_order_that_is_known)
+{
+    struct kv_check_options options = {.findings_out = NULL};
+    uint64_t findings = 0;
+
+    options.findings_out = &findings;
+    lengths_committed();
+    env_sound(env);
+    reopen();
+    ck_ok(kv_env_comparator(env, "length", backwards, NULL)); /* not what it was made with */
+    ck_rc(kv_env_check(env, &options), KV_ECORRUPT);
+    ck_assert_uint_gt(findings, 0);
+    reopen();
+    env_sound(env);
+}
+END_TEST
+
+START_TEST(defragmenting_needs_no_comparator)
+{
+    struct kv_table_options options = kind(KV_DUPLICATES, KV_ORDER_CUSTOM);
+    struct kv_table_stat before;
+    struct kv_txn *txn;
+    uint64_t content;
+    uint64_t bytes;
+    kv_table table;
+
+    comparators_known(env);
+    txn = txn_write(env);
+    fill_table(txn, KV_MAIN_TABLE, "filler", 3000, 200);
+    table = make(txn, "t", &options);
+    fill_table(txn, table, "k", 2000, 100);
+    fill_table(txn, table, "k", 2000, 90);
+    txn_commit(txn);
+    txn = txn_write(env);
+    for (unsigned i = 0; i < 3000; i++) {
+        char key[32];
+
+        snprintf(key, sizeof(key), "filler%06u", i);
+        del(txn, KV_MAIN_TABLE, key);
+    }
+    txn_commit(txn);
+    content = env_digest(env);
+    reopen();
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT, &bytes));
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_uint_eq(env_digest(env), content);
+    env_sound(env);
+    comparators_known(env);
+    env_sound(env);
+    txn = txn_read(env);
+    before = table_stat(txn, table_find(txn, "t"));
+    ck_assert_uint_eq(before.entries, 4000);
+    ck_assert_uint_eq(before.keys, 2000);
+    kv_txn_abort(txn);
+}
+END_TEST
+
 /* ---- Sizes of keys and values ---- */
 
 START_TEST(integer_keys_have_the_size_of_the_first)
@@ -361,6 +418,8 @@ static Suite *suite(void)
                         teardown);
     harness_add_fixture(s, "comparators", a_nested_txn_knows_the_comparators, setup, teardown);
     harness_add_fixture(s, "comparators", copies_need_no_comparator, setup, teardown);
+    harness_add_fixture(s, "comparators", a_check_proves_the_order_that_is_known, setup, teardown);
+    harness_add_fixture(s, "comparators", defragmenting_needs_no_comparator, setup, teardown);
     harness_add_fixture(s, "sizes", integer_keys_have_the_size_of_the_first, setup, teardown);
     harness_add_fixture(s, "sizes", the_first_key_of_a_nested_txn_sets_the_size_when_it_commits,
                         setup, teardown);
