@@ -440,6 +440,17 @@ int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_k
 
 /* ---- Cells ---- */
 
+const uint8_t *kvi_leaf_aligned(const struct kvi_geometry *g, const uint8_t *page, uint32_t off,
+                                uint32_t key_bytes, uint32_t payload_bytes)
+{
+    size_t align = kvi_page_align(kvi_header_flags(page));
+    size_t payload = kvi_align_up((size_t)off + KVI_LEAF_CELL_HEAD + key_bytes, align);
+
+    if (off & (align - 1) || kvi_align_up(payload + payload_bytes, align) > g->page_size)
+        return NULL;
+    return page + payload;
+}
+
 bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
                       struct kvi_leaf_cell *cell_out)
 {
@@ -456,17 +467,24 @@ bool kvi_branch_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsig
     return kvi_branch_cell_parse(g, &f, page, slot, cell_out);
 }
 
+bool kvi_branch_child(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
+                      struct kvi_ref *ref_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t off = kvi_node_off(&f, page, slot);
+
+    if (KVI_UNLIKELY(off < f.cells_at || off + KVI_BRANCH_CELL_HEAD > g->page_size))
+        return false;
+    *ref_out = kvi_ref_load(page + off);
+    return true;
+}
+
 struct kvi_counts kvi_branch_counts(const uint8_t *page, const struct kvi_branch_cell *cell)
 {
     unsigned flags = kvi_header_flags(page);
-    const uint8_t *at = cell->suffix - kvi_branch_head(flags) + KVI_BRANCH_CELL_HEAD;
-    struct kvi_counts counts = {0, 0};
+    const uint8_t *stored = cell->suffix - kvi_branch_head(flags);
 
-    if (flags & KVI_PAGE_COUNTED)
-        counts.records = kvi_le_load48(at);
-    if (flags & KVI_PAGE_COUNTED && flags & KVI_PAGE_COUNTED_KEYS)
-        counts.keys = kvi_le_load48(at + KVI_BRANCH_COUNT_BYTES);
-    return counts;
+    return kvi_branch_counts_load(stored + KVI_BRANCH_CELL_HEAD, flags);
 }
 
 bool kvi_leaf_counts(const struct kvi_geometry *g, const uint8_t *page,

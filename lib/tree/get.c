@@ -58,21 +58,20 @@ static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_k
     const struct kvi_view *view = tree->view;
     const struct kvi_geometry *g = &view->map->geometry;
     struct kvi_ref ref = tree->record.root;
-    struct kvi_branch_cell cell;
     const uint8_t *page;
 
     for (unsigned level = tree->record.depth - 1u; level > 0; level--) {
+        uint64_t pgno = ref.pgno;
         int rc = kvi_view_page(view, ref, KVI_PAGE_BRANCH, level, &page);
         int slot;
 
         if (KVI_UNLIKELY(rc))
             return rc;
         if (KVI_UNLIKELY(!kvi_node_frame_ok(g, page)))
-            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad frame");
+            return kvi_tree_damaged(tree, pgno, "branch page with a bad frame");
         slot = kvi_branch_find(g, page, key);
-        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
-            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
-        ref = cell.ref;
+        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_child(g, page, (unsigned)slot, &ref)))
+            return kvi_tree_damaged(tree, pgno, "branch page with a bad cell");
         kvi_tree_prefetch(view, ref, level - 1);
     }
     return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);

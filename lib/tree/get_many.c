@@ -98,7 +98,7 @@ static int step(struct group *group, unsigned level)
 
     for (unsigned i = 0; i < group->count; i++) {
         struct lane *lane = &group->lanes[i];
-        struct kvi_branch_cell cell;
+        uint64_t pgno = lane->ref.pgno;
         const uint8_t *page;
         int slot;
         int rc = enter(tree, lane->ref, level, &page);
@@ -106,10 +106,9 @@ static int step(struct group *group, unsigned level)
         if (KVI_UNLIKELY(rc))
             return rc;
         slot = kvi_branch_find(g, page, lane->key);
-        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
-            return kvi_tree_damaged(tree, lane->ref.pgno, "branch page with a bad cell");
-        lane->ref = cell.ref;
-        ask_first(tree->view, cell.ref);
+        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_child(g, page, (unsigned)slot, &lane->ref)))
+            return kvi_tree_damaged(tree, pgno, "branch page with a bad cell");
+        ask_first(tree->view, lane->ref);
     }
     ask_rest(group, level - 1);
     return 0;
