@@ -218,16 +218,9 @@ END_TEST
 
 START_TEST(a_prefix_deletes_the_keys_that_begin_with_it)
 {
-    static const char *const texts[] = {"a",
-                                        "a\xFF",
-                                        "a\xFF\xFF",
-                                        "a\xFF\xFFz",
-                                        "b",
-                                        "\xFF",
-                                        "\xFF\xFF",
-                                        "\xFF\xFF"
-                                        "a"};
-    static const char *const prefixes[] = {"a\xFF\xFF", "\xFF\xFF", "a", "x", "\xFF", ""};
+    static const char *const texts[] = {"a", "a\377", "a\377\377", "a\377\377z",
+                                        "b", "\377",  "\377\377",  "\377\377a"};
+    static const char *const prefixes[] = {"a\377\377", "\377\377", "a", "x", "\377", ""};
     static const unsigned left[] = {6, 4, 2, 2, 1, 0};
 
     model.count = sizeof(texts) / sizeof(texts[0]);
@@ -457,6 +450,11 @@ START_TEST(cursors_in_the_range_stand_before_the_record_behind_it)
     expect_move(last, KV_CURRENT, 3001);
     expect_move(behind, KV_PREV, 101);
     expect_move(back, KV_PREV, 101);
+    kvi_cursor_close(back);
+    back = cursor_at(3003);
+    cut(3003, 3011, 0);
+    put_record(3005, 10);
+    expect_move(back, KV_NEXT, 3011); /* what came later stands before it */
     cut(NO_BOUND, NO_BOUND, 0);
     ck_rc(kvi_cursor_get(inside, KV_NEXT, &(struct kvi_key){NULL, 0}, NULL), KV_ENOTFOUND);
     kvi_cursor_close(before);
