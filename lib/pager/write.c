@@ -22,7 +22,7 @@
 #include "pager/inside.h"
 
 #define STRETCH_BYTES (4 * KVI_PAGE_SIZE_MIN)
-#define STRETCH_ADDING_BYTES (16 * KVI_PAGE_SIZE_MIN)
+#define STRETCH_ADDING_BYTES (256 * KVI_PAGE_SIZE_MIN)
 #define PARTS_MAX (STRETCH_ADDING_BYTES / KVI_PAGE_SIZE_MIN)
 #define SORT_FEW 24u
 #define ADDING_SHARE                                                                               \
