@@ -257,8 +257,8 @@ int kvi_path_first(struct kvi_tree *tree, struct kvi_key key, struct kvi_path *p
         return rc == KV_ENOTFOUND ? 0 : rc;
     if (!kvi_leaf_cell_at(kvi_tree_geometry(tree), leaf->page, 0, &cell))
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->page), "leaf page with a bad cell");
-    *exact_out = kvi_shape_compare_keys(&tree->shape, (struct kvi_key){cell.key, cell.key_bytes},
-                                        key) == 0;
+    *exact_out =
+        kvi_shape_compare_keys(&tree->shape, (struct kvi_key){cell.key, cell.key_bytes}, key) == 0;
     return 0;
 }
 
