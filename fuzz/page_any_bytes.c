@@ -249,11 +249,13 @@ static void gather_and_emit(const struct kvi_geometry *g, const struct kvi_shape
     free(items);
 }
 
-/* A cell of the page's kind, its payload all ones, or a set of one such value. */
+/* A cell of the page's kind: a payload of ones, or a set of one value. */
 static void insert_cell(const struct kvi_geometry *g, const struct kvi_shape *shape, uint8_t *image,
                         unsigned slot, struct kvi_key key, uint32_t payload_bytes)
 {
-    struct kvi_key value = {image, shape->item_bytes ? shape->item_bytes : payload_bytes % 300};
+    static const uint8_t zeros[300];
+    struct kvi_key value = {zeros,
+                            shape->item_bytes ? shape->item_bytes : payload_bytes % sizeof zeros};
     enum kvi_cell_kind kind = shape->duplicates ? KVI_CELL_SET : KVI_CELL_VALUE;
     uint8_t *payload;
 
@@ -275,6 +277,16 @@ static bool key_allowed(const struct kvi_geometry *g, const struct kvi_shape *sh
     return key.size <= (shape->duplicates ? kvi_pair_bytes_max(g) : g->key_bytes_max);
 }
 
+/* A leaf that begins in the middle of a key: in a tree no key comes in before that. */
+static bool begins_continued(const struct kvi_geometry *g, const struct kvi_shape *shape,
+                             const uint8_t *page)
+{
+    struct kvi_leaf_cell cell;
+
+    return shape->duplicates && kvi_header_count(page) > 0 && kvi_leaf_cell_at(g, page, 0, &cell) &&
+           kvi_set_is_continued(cell.payload, cell.payload_bytes);
+}
+
 static void insert(const struct kvi_geometry *g, const struct kvi_shape *shape, const uint8_t *page,
                    struct kvi_key key, unsigned number, bool sound)
 {
@@ -291,6 +303,7 @@ static void insert(const struct kvi_geometry *g, const struct kvi_shape *shape, 
                                     (struct kvi_counts){0, 0});
         }
         if (sound && kvi_header_type(page) == KVI_PAGE_LEAF && key_allowed(g, shape, key) &&
+            (slot > 0 || !begins_continued(g, shape, page)) &&
             kvi_node_check_shape(g, shape, image))
             fail("an insert damages a sound page");
     }
