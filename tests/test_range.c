@@ -514,6 +514,39 @@ START_TEST(a_leaf_that_is_not_the_one_meant_is_not_counted)
 }
 END_TEST
 
+START_TEST(a_rank_tells_the_keys_that_have_begun)
+{
+    struct kvi_tree *tree = tree_db_tree(&db);
+    struct kvi_table_record duplicates = tree->record;
+    uint8_t value[2] = {0, 0};
+    struct kvi_tree_put put = {value, 2, NULL};
+
+    duplicates.flags = KVI_TABLE_DUPLICATES | KVI_TABLE_COUNTED;
+    kvi_tree_set_record(tree, &duplicates);
+    for (unsigned i = 0; i < 3000; i++) { /* one key in many cells, between two others */
+        value[0] = (uint8_t)(i >> 8);
+        value[1] = (uint8_t)i;
+        ck_ok(kvi_tree_put(tree, (struct kvi_key){(const uint8_t *)"b", 1}, &put, 0));
+    }
+    ck_ok(kvi_tree_put(tree, (struct kvi_key){(const uint8_t *)"a", 1}, &put, 0));
+    ck_ok(kvi_tree_put(tree, (struct kvi_key){(const uint8_t *)"c", 1}, &put, 0));
+    for (unsigned i = 0; i < 3000; i += 7) {
+        struct kvi_counts before;
+        struct kvi_probe probe;
+
+        value[0] = (uint8_t)(i >> 8);
+        value[1] = (uint8_t)i;
+        ck_ok(kvi_probe_init(&probe, &tree->shape, (struct kvi_key){(const uint8_t *)"b", 1},
+                             (struct kvi_key){value, 2}, KVI_PROBE_VALUE));
+        ck_ok(kvi_tree_rank(tree, &probe, &before));
+        ck_assert_uint_eq(before.records, 1 + i);
+        ck_assert_uint_eq(before.keys, i == 0 ? 1 : 2);
+        kvi_probe_release(&probe);
+    }
+    tree_db_check(tree);
+}
+END_TEST
+
 /* ---- Random ones ---- */
 
 static const struct range_plan plans[] = {
@@ -561,6 +594,7 @@ static Suite *suite(void)
     harness_add_fixture(s, "empty", an_empty_table_has_nothing_to_delete, open_empty, close_db);
     harness_add_fixture(s, "empty", a_prefix_deletes_the_keys_that_begin_with_it, open_empty,
                         close_db);
+    harness_add_fixture(s, "empty", a_rank_tells_the_keys_that_have_begun, open_empty, close_db);
     harness_add_fixture(s, "empty", every_pair_of_bounds_in_a_deep_tree, open_empty, close_db);
     for (size_t i = 0; i < sizeof(filled) / sizeof(filled[0]); i++) {
         harness_add_fixture(s, filled[i].name, filled[i].test, open_filled, close_db);
