@@ -170,6 +170,36 @@ static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
     return load(tree, leaf, slot, exact, value_out);
 }
 
+/* Integer keys without duplicates, in a read txn: the same bytes are the same key, so that the cell
+ * to which the heads lead is compared as it stands. */
+static KVI_NOINLINE int get_integer(struct kvi_tree *tree, struct kvi_key key,
+                                    struct kvi_tree_value *value_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_leaf_cell cell;
+    const uint8_t *leaf;
+    uint64_t normal;
+    int rc, slot;
+
+    if (KVI_UNLIKELY(key.size != sizeof(normal)))
+        return get_slowly(tree, key, value_out);
+    normal = __builtin_bswap64(kvi_le_load64(key.data));
+    kvi_le_store64((uint8_t *)&normal, normal);
+    rc = find_leaf(tree, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)}, &leaf);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf) || kvi_header_flags(leaf) != tree->leaf_flags))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
+    slot = kvi_leaf_aim(g, leaf, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)});
+    if (slot >= (int)kvi_header_count(leaf))
+        return KV_ENOTFOUND;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, leaf, (unsigned)slot, &cell)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    if (KVI_LIKELY(cell.key_bytes == key.size && memcmp(cell.key, key.data, sizeof(normal)) == 0))
+        return kvi_value_load(tree, &cell, value_out);
+    return get_slowly(tree, key, value_out); /* another with this head */
+}
+
 int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
@@ -181,8 +211,11 @@ int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_valu
     memset(value_out, 0, sizeof(*value_out));
     if (KVI_UNLIKELY(rc))
         return rc;
-    if (tree->pager || !tree->shape.plain)
+    if (KVI_UNLIKELY(tree->pager || !tree->shape.plain)) {
+        if (!tree->pager && tree->shape.key_order == KV_ORDER_UINT && !tree->shape.duplicates)
+            return get_integer(tree, key, value_out);
         return get_slowly(tree, key, value_out);
+    }
     rc = find_leaf(tree, key, &leaf);
     if (KVI_UNLIKELY(rc))
         return rc;
