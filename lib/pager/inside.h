@@ -50,6 +50,7 @@ struct kvi_pager {
     uint64_t pages_written; /* or tried to be, by spill, put_run, write */
     uint64_t *write_ns;     /* gets the time spent in writes; NULL: no clock is asked */
     uint32_t clock;         /* images made so far, wrapping: the age of images */
+    bool staging;           /* what is being written comes from a bulk build */
     int broken;             /* a change stopped half-way: the result that every later one gets */
 };
 

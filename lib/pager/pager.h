@@ -122,11 +122,12 @@ KVI_MUST_CHECK int kvi_stage_open(struct kvi_pager *pager, struct kvi_stage **st
 /* Drops what was not flushed: for an abort. NULL is allowed. */
 void kvi_stage_close(struct kvi_stage *stage);
 
-/* The next page, as kvi_pager_new; filled by the caller before anything else is asked of the stage,
- * then done: its reference, with its tag. */
-KVI_MUST_CHECK int kvi_stage_new(struct kvi_stage *stage, enum kvi_page_type type, unsigned level,
-                                 uint8_t **page_out);
-void kvi_stage_done(struct kvi_stage *stage, struct kvi_ref *ref_out);
+/* A buffer with an initialised header (type, level, txnid), the rest undefined: owned by the caller
+ * until it puts it, complete, or drops it (NULL is allowed). */
+KVI_MUST_CHECK int kvi_stage_page(struct kvi_stage *stage, enum kvi_page_type type, unsigned level,
+                                  uint8_t **page_out);
+KVI_MUST_CHECK int kvi_stage_put(struct kvi_stage *stage, uint8_t *page, struct kvi_ref *ref_out);
+void kvi_stage_drop(struct kvi_stage *stage, uint8_t *page);
 
 /* A run with a copy of `value`. */
 KVI_MUST_CHECK int kvi_stage_run(struct kvi_stage *stage, const void *value, uint64_t size_bytes,

@@ -3,31 +3,35 @@
  * Owns pages and runs that come complete, one after the other, and are not changed again: those of
  * a bulk build.
  *
- *     new -> [ filled by the caller ] -> done: sealed, reference known -> written with those before
+ *     page -> [ filled by the caller ] -> put: numbered, sealed -> written with those before it
  *
  * They get their numbers in the order in which they come, so that they stand in the file as they
  * are read, and their tags at once, so that what refers to them is complete too. No image of them
  * is kept: they count as written early, and what comes back to be changed is read back. Some wait
  * to be written in one long call; nothing may follow a reference to one of these before a flush.
  *
- * Buffers are owned here. A failure leaves the txn fit for abort only: the pager is broken then.
+ * Buffers are owned here from `put` on. A failure leaves the txn fit for abort only: the pager is broken then.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pager/inside.h"
 
-/* What waits for a write: enough for a few long calls, and little enough to be in cache still. */
-#define STAGE_PAGES_MAX 256u
+/* What waits for a write: one long call of pages, in cache still. */
+#ifdef KVI_SMALL_LIMITS
+#define STAGE_BYTES ((size_t)4 * KVI_PAGE_SIZE_MIN)
+#else
+#define STAGE_BYTES ((size_t)64 * KVI_PAGE_SIZE_MIN)
+#endif
+#define STAGE_ITEMS_MAX (STAGE_BYTES / KVI_PAGE_SIZE_MIN)
 
 struct kvi_stage {
     struct kvi_pager *pager;
-    struct kvi_write_item items[STAGE_PAGES_MAX]; /* the last one may be open */
+    struct kvi_write_item items[STAGE_ITEMS_MAX];
     size_t count;
-    uint64_t pages; /* of the items */
-    bool open;      /* the last item is being filled */
+    uint64_t pages_max; /* that wait */
+    uint64_t pages;
 };
 
 int kvi_stage_open(struct kvi_pager *pager, struct kvi_stage **stage_out)
@@ -38,6 +42,9 @@ int kvi_stage_open(struct kvi_pager *pager, struct kvi_stage **stage_out)
     if (!stage)
         return ENOMEM;
     stage->pager = pager;
+    stage->pages_max = STAGE_BYTES >> kvi_pager_geometry(pager)->page_shift;
+    if (stage->pages_max == 0)
+        stage->pages_max = 1;
     return 0;
 }
 
@@ -48,7 +55,6 @@ static void drop_items(struct kvi_stage *stage)
                              stage->items[i].pages);
     stage->count = 0;
     stage->pages = 0;
-    stage->open = false;
 }
 
 void kvi_stage_close(struct kvi_stage *stage)
@@ -65,9 +71,10 @@ int kvi_stage_flush(struct kvi_stage *stage)
 {
     int rc = kvi_pager_ready(stage->pager);
 
-    assert(!stage->open);
+    stage->pager->staging = true;
     if (!rc && stage->count)
         rc = kvi_pager_write_items(stage->pager, stage->items, stage->count);
+    stage->pager->staging = false;
     if (rc)
         stage->pager->broken = rc;
     drop_items(stage);
@@ -92,54 +99,49 @@ static int take_pages(struct kvi_stage *stage, uint64_t pages, uint64_t *pgno_ou
     return rc;
 }
 
-/* Room for one more item, and its buffer. */
-static int open_item(struct kvi_stage *stage, uint64_t pages)
+/* Seals what is complete in `bytes` but for its page number, and queues it. The bytes are owned here
+ * whatever the result. */
+static int put(struct kvi_stage *stage, uint8_t *bytes, uint64_t pages, struct kvi_ref *ref_out)
 {
-    const struct kvi_geometry *g = kvi_pager_geometry(stage->pager);
-    struct kvi_write_item *item;
+    uint64_t pgno = 0;
     int rc = kvi_pager_ready(stage->pager);
 
-    assert(!stage->open);
-    if (!rc && stage->pages + pages > STAGE_PAGES_MAX)
+    if (!rc && stage->count && stage->pages + pages > stage->pages_max)
         rc = kvi_stage_flush(stage);
-    if (rc)
+    if (!rc)
+        rc = take_pages(stage, pages, &pgno);
+    if (rc) {
+        kvi_pager_free_bytes(stage->pager, bytes, pages);
         return rc;
-    item = &stage->items[stage->count];
-    item->pages = pages;
-    item->bytes =
-        pages == 1 ? kvi_pool_get(stage->pager->pool) : malloc((size_t)pages << g->page_shift);
-    if (!item->bytes)
-        return ENOMEM;
-    stage->count++;
+    }
+    kvi_le_store48(bytes + KVI_HEADER_PGNO, pgno);
+    ref_out->pgno = pgno;
+    ref_out->tag = kvi_page_seal(kvi_pager_geometry(stage->pager), bytes);
+    stage->items[stage->count++] = (struct kvi_write_item){pgno, bytes, pages};
     stage->pages += pages;
-    stage->open = true;
-    return take_pages(stage, pages, &item->pgno);
-}
-
-int kvi_stage_new(struct kvi_stage *stage, enum kvi_page_type type, unsigned level,
-                  uint8_t **page_out)
-{
-    const struct kvi_write_item *item;
-    int rc = open_item(stage, 1);
-
-    *page_out = NULL;
-    if (rc)
-        return rc;
-    item = &stage->items[stage->count - 1];
-    *page_out = (uint8_t *)(uintptr_t)item->bytes;
-    kvi_header_init(*page_out, type, level, item->pgno, stage->pager->view.txnid);
     return 0;
 }
 
-void kvi_stage_done(struct kvi_stage *stage, struct kvi_ref *ref_out)
+int kvi_stage_page(struct kvi_stage *stage, enum kvi_page_type type, unsigned level,
+                   uint8_t **page_out)
 {
-    const struct kvi_write_item *item = &stage->items[stage->count - 1];
+    *page_out = kvi_pool_get(stage->pager->pool);
+    if (!*page_out)
+        return ENOMEM;
+    kvi_header_init(*page_out, type, level, 0, stage->pager->view.txnid);
+    return 0;
+}
 
-    assert(stage->open);
-    ref_out->pgno = item->pgno;
-    ref_out->tag =
-        kvi_page_seal(kvi_pager_geometry(stage->pager), (uint8_t *)(uintptr_t)item->bytes);
-    stage->open = false;
+int kvi_stage_put(struct kvi_stage *stage, uint8_t *page, struct kvi_ref *ref_out)
+{
+    *ref_out = (struct kvi_ref){0, 0};
+    return put(stage, page, 1, ref_out);
+}
+
+void kvi_stage_drop(struct kvi_stage *stage, uint8_t *page)
+{
+    if (page)
+        kvi_pool_put(stage->pager->pool, page);
 }
 
 int kvi_stage_run(struct kvi_stage *stage, const void *value, uint64_t size_bytes,
@@ -148,24 +150,20 @@ int kvi_stage_run(struct kvi_stage *stage, const void *value, uint64_t size_byte
     const struct kvi_geometry *g = kvi_pager_geometry(stage->pager);
     uint64_t pages = kvi_run_pages(g, size_bytes);
     size_t used_bytes = KVI_HEADER_BYTES + (size_t)size_bytes;
-    const struct kvi_write_item *item;
     uint8_t *bytes;
     int rc;
 
     *ref_out = (struct kvi_ref){0, 0};
-    if (pages > STAGE_PAGES_MAX / 2) { /* a write of its own is long enough */
+    if (pages > stage->pages_max / 2) { /* a call of its own is long enough */
         rc = kvi_pager_ready(stage->pager);
         return rc ? rc : kvi_pager_write_run(stage->pager, value, size_bytes, ref_out);
     }
-    rc = open_item(stage, pages);
-    if (rc)
-        return rc;
-    item = &stage->items[stage->count - 1];
-    bytes = (uint8_t *)(uintptr_t)item->bytes;
-    kvi_header_init(bytes, KVI_PAGE_OVERFLOW, 0, item->pgno, stage->pager->view.txnid);
+    bytes = pages == 1 ? kvi_pool_get(stage->pager->pool) : malloc((size_t)pages << g->page_shift);
+    if (!bytes)
+        return ENOMEM;
+    kvi_header_init(bytes, KVI_PAGE_OVERFLOW, 0, 0, stage->pager->view.txnid);
     kvi_le_store64(bytes + KVI_HEADER_RUN_SIZE, size_bytes);
     memcpy(bytes + KVI_HEADER_BYTES, value, (size_t)size_bytes);
     memset(bytes + used_bytes, 0, ((size_t)pages << g->page_shift) - used_bytes);
-    kvi_stage_done(stage, ref_out);
-    return 0;
+    return put(stage, bytes, pages, ref_out);
 }

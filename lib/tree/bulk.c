@@ -28,8 +28,8 @@
 
 static void release(struct kvi_bulk *bulk)
 {
-    kvi_stage_close(bulk->stage);
     kvi_bulk_release_levels(bulk);
+    kvi_stage_close(bulk->stage);
     kvi_bulk_set_release(bulk);
     free(bulk->last.key);
     free(bulk->last.value);
@@ -43,9 +43,12 @@ static int open_parts(struct kvi_bulk *bulk)
     int rc = kvi_stage_open(bulk->tree->pager, &bulk->stage);
 
     bulk->last.key = malloc(g->page_size);
-    bulk->last.value = malloc(g->page_size);
-    bulk->room = malloc(kvi_separator_room(&bulk->tree->shape, g->page_size, g->page_size));
-    if (!bulk->last.key || !bulk->last.value || !bulk->room)
+    if (bulk->tree->shape.duplicates)
+        bulk->last.value = malloc(g->page_size);
+    if (!bulk->tree->shape.plain)
+        bulk->room = malloc(kvi_separator_room(&bulk->tree->shape, g->page_size, g->page_size));
+    if (!bulk->last.key || (bulk->tree->shape.duplicates && !bulk->last.value) ||
+        (!bulk->tree->shape.plain && !bulk->room))
         rc = ENOMEM;
     if (!rc && bulk->tree->shape.duplicates)
         rc = kvi_bulk_set_open(bulk);
@@ -111,13 +114,10 @@ static void note(struct kvi_bulk *bulk, struct kvi_key key, struct kvi_key value
 /* From the sheets. */
 static void note_open(struct kvi_bulk *bulk)
 {
-    const struct kvi_bulk_sheet *sheet = kvi_bulk_sheet(bulk, 0);
-    const struct kvi_item *item = &sheet->items[sheet->count - 1];
-
     if (bulk->tree->shape.duplicates)
         note(bulk, kvi_bulk_set_key(bulk), kvi_bulk_set_last(bulk));
     else
-        note(bulk, (struct kvi_key){item->key, item->key_bytes}, (struct kvi_key){NULL, 0});
+        note(bulk, kvi_fill_last_key(&kvi_bulk_sheet(bulk, 0)->fill), (struct kvi_key){NULL, 0});
 }
 
 /* From the tree, which has a record. */
@@ -159,7 +159,7 @@ static inline struct place place_behind(const struct kvi_bulk *bulk, struct kvi_
     const struct kvi_shape *shape = &bulk->tree->shape;
     struct place place = {0, 0};
 
-    place.key = shape->plain ? kvi_key_compare(key.data, key.size, last_key.data, last_key.size)
+    place.key = shape->plain ? kvi_tail_compare(key.data, key.size, last_key.data, last_key.size, 0)
                              : kvi_shape_compare_keys(shape, key, last_key);
     if (place.key == 0 && shape->duplicates)
         place.value = kvi_shape_compare_values(shape, value, last_value);
@@ -192,8 +192,13 @@ static KVI_NOINLINE int add_run(struct kvi_bulk *bulk, struct kvi_key key,
     struct kvi_tree *tree = bulk->tree;
     struct kvi_overflow_ref run = {{0, 0}, put->size_bytes};
     uint8_t *payload;
-    int rc = kvi_stage_run(bulk->stage, put->data, put->size_bytes, &run.ref);
+    int rc = 0;
 
+    if (!kvi_leaf_inline(kvi_tree_geometry(tree), tree->leaf_flags, key.size,
+                         KVI_OVERFLOW_REF_BYTES))
+        rc = kvi_tree_damaged(tree, KVI_NO_PGNO, "a key larger than possible");
+    if (!rc)
+        rc = kvi_stage_run(bulk->stage, put->data, put->size_bytes, &run.ref);
     if (!rc)
         rc = kvi_bulk_add(bulk, key, (struct kvi_key){NULL, 0}, KVI_CELL_OVERFLOW,
                           KVI_OVERFLOW_REF_BYTES, &payload);
@@ -332,8 +337,6 @@ static int put_pair(struct kvi_bulk *bulk, struct kvi_key key, const struct kvi_
 int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key, const struct kvi_tree_put *put,
                  uint32_t flags)
 {
-    const struct kvi_bulk_sheet *sheet;
-    const struct kvi_item *last;
     struct place place;
 
     if (KVI_UNLIKELY(bulk->state != KVI_BULK_OPEN))
@@ -342,9 +345,7 @@ int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key, const struct kvi_tre
         return put_pair(bulk, key, put, flags);
     if (bulk->trusted)
         return add_record(bulk, key, put, flags);
-    sheet = kvi_bulk_sheet(bulk, 0);
-    last = &sheet->items[sheet->count - 1];
-    place = place_behind(bulk, (struct kvi_key){last->key, last->key_bytes},
+    place = place_behind(bulk, kvi_fill_last_key(&kvi_bulk_sheet(bulk, 0)->fill),
                          (struct kvi_key){NULL, 0}, key, (struct kvi_key){NULL, 0});
     if (KVI_LIKELY(place.key > 0))
         return add_record(bulk, key, put, flags);

@@ -2,7 +2,7 @@
 /*
  * A bulk build from the inside: what its files share.
  *
- *     level 2              [ cur ]                         sheets: cells in memory, not yet a page
+ *     level 2              [ cur ]                         sheets: cells, not yet a page of the tree
  *                         /      \
  *     level 1     page      held  [ cur ]
  *                /    \      ...       \
@@ -10,7 +10,8 @@
  *
  * At each level one sheet is open, and the one before it is held back until the open one is full,
  * so that the last two of a level can be evened out at the end. A held sheet that is let go becomes
- * a page: staged (pager.h), and its reference added to the sheet above.
+ * a page: staged (pager.h), and its reference added to the sheet above. A leaf's sheet is the page
+ * itself, as far as it is filled; a branch's is a list of items, as its prefix is known late.
  *
  *   bulk.c        records: in order or not, begin and end
  *   bulk_set.c    with duplicates: values of one key on their way into a cell
@@ -31,20 +32,25 @@
 
 #include "base/attr.h"
 #include "base/limits.h"
+#include "format/fill.h"
 #include "format/node.h"
 #include "format/set.h"
 #include "tree/path.h"
 #include "tree/tree.h"
 
-/* The cells of a page to be. Keys and payloads are in `bytes`. */
+/* The cells of a page to be. */
 struct kvi_bulk_sheet {
+    /* leaf */
+    struct kvi_fill fill;
+    /* branch; separators are in `bytes` */
     struct kvi_item *items;
     unsigned count;
     uint8_t *bytes;
     size_t used;
     size_t room;
-    bool gathered;      /* some cells may refer to dirty pages or runs */
-    uint64_t weight;    /* bytes of a page that has them, without a prefix */
+    uint64_t weight; /* bytes of a page that has the items, without a prefix */
+    /* both */
+    bool mixed;         /* some cells may refer to dirty pages or runs */
     uint8_t *separator; /* under which the level above knows it */
     uint32_t separator_bytes;
 };
@@ -105,20 +111,44 @@ static inline struct kvi_bulk_sheet *kvi_bulk_sheet(const struct kvi_bulk *bulk,
     return &at->sheets[at->current];
 }
 
-/* More cells than any page of a level has. */
-unsigned kvi_bulk_items_max(const struct kvi_geometry *g, unsigned level);
+static inline unsigned kvi_bulk_count(const struct kvi_bulk_sheet *sheet, unsigned level)
+{
+    return level ? sheet->count : sheet->fill.count;
+}
 
-/* Makes the level's sheets; there already: nothing. */
+/* More cells than any branch has. */
+unsigned kvi_bulk_items_max(const struct kvi_geometry *g);
+
+/* Room for more separators of a branch; false: no memory. */
+KVI_MUST_CHECK bool kvi_bulk_reserve(struct kvi_bulk_sheet *sheet, size_t more_bytes);
+
+/* Makes a level, its open sheet empty; there already: nothing. */
 KVI_MUST_CHECK int kvi_bulk_level(struct kvi_bulk *bulk, unsigned level);
 
 /* Frees all levels. */
 void kvi_bulk_release_levels(struct kvi_bulk *bulk);
 
+/* Empties a sheet, which is made if it was not yet; a leaf gets a new buffer if it has none. */
+KVI_MUST_CHECK int kvi_bulk_clear(struct kvi_bulk *bulk, unsigned level,
+                                  struct kvi_bulk_sheet *sheet);
+void kvi_bulk_set_separator(struct kvi_bulk_sheet *sheet, struct kvi_key separator);
+
 /* Appends a cell behind the last one; `value`: with duplicates its first value. *payload_out: where
  * its payload is to be written. */
-KVI_MUST_CHECK int kvi_bulk_add(struct kvi_bulk *bulk, struct kvi_key key, struct kvi_key value,
-                                enum kvi_cell_kind kind, uint32_t payload_bytes,
-                                uint8_t **payload_out);
+KVI_MUST_CHECK int kvi_bulk_add_slowly(struct kvi_bulk *bulk, struct kvi_key key,
+                                       struct kvi_key value, enum kvi_cell_kind kind,
+                                       uint32_t payload_bytes, uint8_t **payload_out);
+KVI_MUST_CHECK static inline int kvi_bulk_add(struct kvi_bulk *bulk, struct kvi_key key,
+                                              struct kvi_key value, enum kvi_cell_kind kind,
+                                              uint32_t payload_bytes, uint8_t **payload_out)
+{
+    struct kvi_fill *fill = &kvi_bulk_sheet(bulk, 0)->fill;
+
+    *payload_out = kvi_fill_add(fill, key, kind, payload_bytes);
+    if (KVI_LIKELY(*payload_out != NULL))
+        return 0;
+    return kvi_bulk_add_slowly(bulk, key, value, kind, payload_bytes, payload_out);
+}
 
 /* Adds a page of the level below. */
 KVI_MUST_CHECK int kvi_bulk_add_page(struct kvi_bulk *bulk, unsigned level,
@@ -128,18 +158,16 @@ KVI_MUST_CHECK int kvi_bulk_add_page(struct kvi_bulk *bulk, unsigned level,
 /* Makes the held sheet of a level, which there is, a page. */
 KVI_MUST_CHECK int kvi_bulk_let_go(struct kvi_bulk *bulk, unsigned level);
 
-/* Writes the sheet's cells into a page with a fresh header, and counts them. */
-KVI_MUST_CHECK int kvi_bulk_emit(struct kvi_bulk *bulk, unsigned level,
-                                 const struct kvi_bulk_sheet *sheet, uint8_t *page,
-                                 struct kvi_counts *counts_out);
+/* Makes a sheet a dirty page. */
+KVI_MUST_CHECK int kvi_bulk_make_dirty(struct kvi_bulk *bulk, unsigned level,
+                                       struct kvi_bulk_sheet *sheet, struct kvi_ref *ref_out,
+                                       struct kvi_counts *counts_out);
 
 /* The separator between two neighbouring cells of a leaf; it may point into the right one. `value`:
  * its first. */
-KVI_MUST_CHECK int kvi_bulk_separator(struct kvi_bulk *bulk, const struct kvi_item *left,
+KVI_MUST_CHECK int kvi_bulk_separator(struct kvi_bulk *bulk, const struct kvi_leaf_cell *left,
                                       struct kvi_key key, struct kvi_key value,
                                       struct kvi_key *separator_out);
-void kvi_bulk_clear(struct kvi_bulk_sheet *sheet);
-void kvi_bulk_set_separator(struct kvi_bulk_sheet *sheet, struct kvi_key separator);
 
 /* ---- bulk_set.c ---- */
 
@@ -153,8 +181,8 @@ KVI_MUST_CHECK int kvi_bulk_set_put(struct kvi_bulk *bulk, struct kvi_key key, s
 /* What is gathered becomes a cell; then the set is empty. */
 KVI_MUST_CHECK int kvi_bulk_set_flush(struct kvi_bulk *bulk);
 
-/* Takes the last cell of the open leaf sheet back in. */
-KVI_MUST_CHECK int kvi_bulk_set_take(struct kvi_bulk *bulk);
+/* Takes the last cell of a leaf in, out of which it goes. */
+KVI_MUST_CHECK int kvi_bulk_set_take(struct kvi_bulk *bulk, uint8_t *leaf);
 
 static inline struct kvi_key kvi_bulk_set_key(const struct kvi_bulk *bulk)
 {

@@ -131,25 +131,27 @@ int kvi_bulk_set_put(struct kvi_bulk *bulk, struct kvi_key key, struct kvi_key v
     return 0;
 }
 
-int kvi_bulk_set_take(struct kvi_bulk *bulk)
+int kvi_bulk_set_take(struct kvi_bulk *bulk, uint8_t *leaf)
 {
-    struct kvi_bulk_sheet *sheet = kvi_bulk_sheet(bulk, 0);
-    const struct kvi_item *item = &sheet->items[--sheet->count];
-    uint32_t bytes =
-        kvi_leaf_cell_bytes(bulk->tree->leaf_flags, item->key_bytes, item->payload_bytes);
+    const struct kvi_geometry *g = kvi_tree_geometry(bulk->tree);
+    unsigned slot = kvi_header_count(leaf) - 1;
+    struct kvi_leaf_cell cell;
     struct kvi_set set;
 
-    sheet->weight -= bytes + KVI_NODE_SLOT_BYTES;
-    if (bytes > kvi_tree_geometry(bulk->tree)->cell_bytes_max || item->kind != KVI_CELL_SET ||
-        !kvi_set_open(item->payload, item->payload_bytes, &set))
-        return kvi_tree_damaged(bulk->tree, KVI_NO_PGNO, "leaf page with a bad set");
-    if (item->key_bytes)
-        memcpy(bulk->set.key, item->key, item->key_bytes);
-    bulk->set.key_bytes = item->key_bytes;
+    if (!kvi_leaf_cell_at(g, leaf, slot, &cell) || cell.kind != KVI_CELL_SET ||
+        kvi_leaf_cell_bytes(bulk->tree->leaf_flags, cell.key_bytes, cell.payload_bytes) >
+            g->cell_bytes_max ||
+        !kvi_set_open(cell.payload, cell.payload_bytes, &set))
+        return kvi_tree_damaged(bulk->tree, kvi_header_pgno(leaf), "leaf page with a bad set");
+    if (cell.key_bytes)
+        memcpy(bulk->set.key, cell.key, cell.key_bytes);
+    bulk->set.key_bytes = cell.key_bytes;
     bulk->set.continued = set.continued;
     bulk->set.count = 0;
     bulk->set.values_bytes = 0;
     for (uint32_t i = 0; i < set.count; i++)
         take(&bulk->set, kvi_set_value(&set, i));
+    if (!kvi_node_remove(g, leaf, slot))
+        return kvi_tree_damaged(bulk->tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
     return 0;
 }
