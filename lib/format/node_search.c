@@ -371,6 +371,14 @@ static bool first_value(const struct kvi_geometry *g, const struct kvi_node_fram
     return true;
 }
 
+/* Whether the next slot's key may be the same. */
+static inline bool head_repeats(const struct kvi_geometry *g, const uint8_t *page, uint32_t slot)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+
+    return slot + 1 < f.count && kvi_node_head(&f, page, slot + 1) == kvi_node_head(&f, page, slot);
+}
+
 /* The slot, of those from `slot` on that have the probe's key, where its value belongs. Mostly there
  * is but one. */
 static int choose_set(const struct kvi_geometry *g, const struct kvi_shape *shape,
@@ -379,8 +387,7 @@ static int choose_set(const struct kvi_geometry *g, const struct kvi_shape *shap
     struct kvi_node_frame f = kvi_node_frame(g, page);
     struct kvi_key there;
 
-    while (probe->where != KVI_PROBE_FIRST && slot + 1 < f.count &&
-           kvi_node_head(&f, page, slot + 1) == kvi_node_head(&f, page, slot)) {
+    while (probe->where != KVI_PROBE_FIRST && head_repeats(g, page, slot)) {
         if (!kvi_leaf_key_parse(g, &f, page, slot + 1, &there))
             return -1;
         if (kvi_shape_compare_keys(shape, there, probe->key) != 0)
@@ -410,7 +417,7 @@ int kvi_leaf_probe(const struct kvi_geometry *g, const struct kvi_shape *shape, 
         slot = leaf_search(g, page, probe->key, false, true, exact);
     else
         slot = leaf_search_custom(g, shape, page, probe->key, exact);
-    if (slot < 0 || !*exact || !shape->duplicates)
+    if (slot < 0 || !*exact || !shape->duplicates || !head_repeats(g, page, (uint32_t)slot))
         return slot;
     return choose_set(g, shape, page, probe, (uint32_t)slot);
 }
