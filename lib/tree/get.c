@@ -77,9 +77,10 @@ static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_k
     return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
 }
 
-/* The same in a write txn, through the pager, and with a custom order in any. */
-static int find_leaf_slowly(const struct kvi_tree *tree, const struct kvi_probe *probe,
-                            const uint8_t **leaf_out)
+/* The same in a write txn, through the pager; with a user's order in any txn, and then by the probe
+ * (NULL: none). */
+static int find_leaf_slowly(const struct kvi_tree *tree, struct kvi_key key,
+                            const struct kvi_probe *custom, const uint8_t **leaf_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
     struct kvi_ref ref = tree->record.root;
@@ -91,7 +92,8 @@ static int find_leaf_slowly(const struct kvi_tree *tree, const struct kvi_probe 
 
         if (rc)
             return rc;
-        slot = kvi_branch_probe(g, &tree->shape, page, probe);
+        slot = custom ? kvi_branch_probe(g, &tree->shape, page, custom)
+                      : kvi_branch_find(g, page, key);
         if (KVI_UNLIKELY(slot < 0))
             return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
         rc = kvi_tree_child(tree, page, (unsigned)slot, &ref);
@@ -141,8 +143,8 @@ static KVI_NOINLINE int get_first(struct kvi_tree *tree, struct kvi_key key,
     return load(tree, leaf->page, (int)leaf->slot, exact, value_out);
 }
 
-/* In a write txn, and in a tree that is not plain. */
-static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
+/* In a tree of any shape. */
+static KVI_NOINLINE int get_shaped(struct kvi_tree *tree, struct kvi_key key,
                                    struct kvi_tree_value *value_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
@@ -155,7 +157,7 @@ static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
     if (rc)
         return rc;
     if (tree->pager || tree->shape.custom)
-        rc = find_leaf_slowly(tree, &probe, &leaf);
+        rc = find_leaf_slowly(tree, probe.separator, tree->shape.custom ? &probe : NULL, &leaf);
     else
         rc = find_leaf(tree, probe.separator, &leaf);
     if (!rc && KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
@@ -182,7 +184,7 @@ static KVI_NOINLINE int get_integer(struct kvi_tree *tree, struct kvi_key key,
     int rc, slot;
 
     if (KVI_UNLIKELY(key.size != sizeof(normal)))
-        return get_slowly(tree, key, value_out);
+        return get_shaped(tree, key, value_out);
     normal = __builtin_bswap64(kvi_le_load64(key.data));
     kvi_le_store64((uint8_t *)&normal, normal);
     rc = find_leaf(tree, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)}, &leaf);
@@ -197,7 +199,7 @@ static KVI_NOINLINE int get_integer(struct kvi_tree *tree, struct kvi_key key,
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
     if (KVI_LIKELY(cell.key_bytes == key.size && memcmp(cell.key, key.data, sizeof(normal)) == 0))
         return kvi_value_load(tree, &cell, value_out);
-    return get_slowly(tree, key, value_out); /* another with this head */
+    return get_shaped(tree, key, value_out); /* another with this head */
 }
 
 int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
@@ -211,12 +213,12 @@ int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_valu
     memset(value_out, 0, sizeof(*value_out));
     if (KVI_UNLIKELY(rc))
         return rc;
-    if (KVI_UNLIKELY(tree->pager || !tree->shape.plain)) {
+    if (KVI_UNLIKELY(!tree->shape.plain)) {
         if (!tree->pager && tree->shape.key_order == KV_ORDER_UINT && !tree->shape.duplicates)
             return get_integer(tree, key, value_out);
-        return get_slowly(tree, key, value_out);
+        return get_shaped(tree, key, value_out);
     }
-    rc = find_leaf(tree, key, &leaf);
+    rc = tree->pager ? find_leaf_slowly(tree, key, NULL, &leaf) : find_leaf(tree, key, &leaf);
     if (KVI_UNLIKELY(rc))
         return rc;
     if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
