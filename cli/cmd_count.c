@@ -94,9 +94,12 @@ static int count_run(const struct common *common, int argc, char **argv)
     struct session session;
     struct range range = {0};
     uint64_t count = 0;
-    int status = session_read(&session, common);
+    int status = range_take(&range, common);
+    if (status)
+        return status;
+    status = session_read(&session, common);
     if (!status)
-        status = range_build(&range, &session);
+        status = range_fit(&range, &session);
     if (!status) {
         int rc = count_range(&session, &range.bounds, &count);
         status = rc ? status_of(rc, "table %s", session_table_name(common->table)) : STATUS_DONE;

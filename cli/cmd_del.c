@@ -64,15 +64,13 @@ static int del_keys(struct session *session, int argc, char **argv, bool *missin
     return status;
 }
 
-static int del_range(struct session *session, uint64_t *deleted_out)
+static int del_range(struct session *session, struct range *range, uint64_t *deleted_out)
 {
-    struct range range = {0};
-    int status = range_build(&range, session);
+    int status = range_fit(range, session);
     if (!status) {
-        int rc = kv_del_range(session->txn, session->table, &range.bounds, deleted_out);
+        int rc = kv_del_range(session->txn, session->table, &range->bounds, deleted_out);
         status = rc ? status_of(rc, "cannot delete the range") : STATUS_DONE;
     }
-    range_free(&range);
     return status;
 }
 
@@ -104,18 +102,22 @@ static int check_usage(const struct common *common, int argc)
 static int del_run(const struct common *common, int argc, char **argv)
 {
     struct session session;
+    struct range range = {0};
     uint64_t deleted = 0;
     bool missing = false;
     int status = check_usage(common, argc);
+    if (!status)
+        status = range_take(&range, common);
     if (status)
         return status;
     status = session_write(&session, common, false);
     if (!status)
-        status = del_options.range ? del_range(&session, &deleted)
+        status = del_options.range ? del_range(&session, &range, &deleted)
                                    : del_keys(&session, argc, argv, &missing);
     if (!status)
         status = session_commit(&session);
     status = session_close(&session, status);
+    range_free(&range);
     if (!status && del_options.range)
         write_deleted(common, deleted);
     return missing && !status ? STATUS_NEGATIVE : status;

@@ -68,9 +68,12 @@ static int nth_run(const struct common *common, int argc, char **argv)
     struct session session;
     struct range range = {0};
     bool missing = false;
-    int status = session_read(&session, common);
+    int status = range_take(&range, common);
+    if (status)
+        return status;
+    status = session_read(&session, common);
     if (!status)
-        status = range_build(&range, &session);
+        status = range_fit(&range, &session);
     if (!status)
         status = nth_all(&session, &range, argc, argv, &missing);
     status = session_close(&session, status);

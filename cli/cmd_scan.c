@@ -114,9 +114,12 @@ static int scan_run(const struct common *common, int argc, char **argv)
     (void)argv;
     struct session session;
     struct range range = {0};
-    int status = session_read(&session, common);
+    int status = range_take(&range, common);
+    if (status)
+        return status;
+    status = session_read(&session, common);
     if (!status)
-        status = range_build(&range, &session);
+        status = range_fit(&range, &session);
     if (!status)
         status = scan_range(&session, &range);
     status = session_close(&session, status);

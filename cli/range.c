@@ -52,18 +52,23 @@ static int decode(const struct common *common, const char *what, char *arg, stru
     return arg_decode(common->encoding, what, arg, key);
 }
 
-int range_build(struct range *range, const struct session *session)
+int range_take(struct range *range, const struct common *common)
 {
-    const struct common *common = session->common;
-    struct kv_table_options options;
     *range = (struct range){.bounds = KV_RANGE_INIT};
     int status = decode(common, "--from", common->from, &range->from, &range->bounds.from);
     if (!status)
         status = decode(common, "--to", common->to, &range->to, &range->bounds.to);
     if (!status)
         status = decode(common, "--prefix", common->prefix, &range->prefix, &range->bounds.prefix);
-    if (status || !common->prefix || !(common->from || common->to))
-        return status;
+    return status;
+}
+
+int range_fit(struct range *range, const struct session *session)
+{
+    const struct common *common = session->common;
+    struct kv_table_options options;
+    if (!common->prefix || !(common->from || common->to))
+        return STATUS_DONE;
     int rc = kv_table_options(session->txn, session->table, &options);
     if (rc)
         return status_of(rc, "table %s", session_table_name(common->table));

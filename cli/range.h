@@ -24,9 +24,13 @@ struct range {
 /* Whether any of the three was given. */
 bool range_given(const struct common *common);
 
-/* Makes the range for the session's table, which is open. Returns a status; range_free after it
- * in any case. Decodes the options in place: once for a process. */
-int range_build(struct range *range, const struct session *session);
+/* Takes the options, decoding them in place: once for a process, before the database is opened.
+ * Returns a status; range_free after it in any case. */
+int range_take(struct range *range, const struct common *common);
+
+/* Fits the range to the session's table, which is open. Returns a status. */
+int range_fit(struct range *range, const struct session *session);
+
 void range_free(struct range *range);
 
 #endif

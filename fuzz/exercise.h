@@ -147,6 +147,41 @@ static inline void exercise_seek(struct exercise *e, struct kv_txn *txn, kv_tabl
     kv_cursor_close(cursor);
 }
 
+/* The range between two samples, the first one's key perhaps behind the other's. */
+static inline struct kv_range exercise_range(const struct exercise *e, unsigned number,
+                                             struct kv_val bounds[2])
+{
+    struct kv_range range = KV_RANGE_INIT;
+
+    for (unsigned i = 0; i < 2 && e->samples; i++) {
+        unsigned at = (number + i * (1 + number % 5)) % e->samples;
+
+        bounds[i].size = e->sample[at].size;
+        bounds[i].data = (void *)(uintptr_t)e->sample[at].data;
+    }
+    range.from = e->samples && number % 7 ? &bounds[0] : NULL;
+    range.to = e->samples && number % 6 ? &bounds[1] : NULL;
+    range.flags = number & 3;
+    return range;
+}
+
+static inline void exercise_counts(struct exercise *e, struct kv_txn *txn, kv_table table)
+{
+    for (unsigned i = 0; i < e->samples; i++) {
+        struct kv_val bounds[2];
+        struct kv_range range = exercise_range(e, i, bounds);
+        uint64_t count;
+
+        if (exercise_read_rc(e, kv_count(txn, table, &range, KV_ESTIMATE, &count)) == 0)
+            e->sum += count;
+        if (exercise_read_rc(e, kv_count(txn, table, &range, i & KV_KEYS, &count)) == 0)
+            e->sum += count;
+        if (range.from &&
+            exercise_read_rc(e, kv_rank(txn, table, range.from, NULL, 0, &count)) == 0)
+            e->sum += count;
+    }
+}
+
 static inline void exercise_table(struct exercise *e, struct kv_txn *txn, const char *name)
 {
     struct kv_table_stat stat = {0};
@@ -162,6 +197,7 @@ static inline void exercise_table(struct exercise *e, struct kv_txn *txn, const 
     if (e->sound && (forward != stat.entries || backward != stat.entries))
         exercise_fail("other counts than those that the check proved", 0);
     exercise_seek(e, txn, table);
+    exercise_counts(e, txn, table);
 }
 
 static inline void exercise_copy(struct exercise *e, struct kv_txn *txn)
@@ -303,6 +339,32 @@ static inline int exercise_nested(struct exercise *e, struct kv_txn *parent, boo
     return rc;
 }
 
+/* Ranges of a table go, each in a nested txn that is given up. */
+static inline int exercise_ranges(struct exercise *e, struct kv_txn *parent, const char *name)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < 8 && !rc; i++) {
+        struct kv_txn_options options = {.parent = parent};
+        struct kv_val bounds[2];
+        struct kv_range range = exercise_range(e, 5 * i, bounds);
+        struct kv_txn *txn;
+        uint64_t deleted;
+        kv_table table;
+
+        rc = kv_txn_begin(e->env, KV_WRITE, &options, &txn);
+        if (rc)
+            return rc;
+        rc = kv_table_open(txn, name, 0, NULL, &table);
+        if (!rc)
+            rc = kv_del_range(txn, table, i ? &range : NULL, &deleted);
+        if (rc == KV_EINCOMPATIBLE || rc == KV_EKEYSIZE)
+            rc = 0;
+        kv_txn_abort(txn);
+    }
+    return rc;
+}
+
 static inline int exercise_commit_changes(struct exercise *e)
 {
     struct kv_txn *txn;
@@ -315,6 +377,10 @@ static inline int exercise_commit_changes(struct exercise *e)
         rc = exercise_change(e, txn, e->names[i]);
     for (unsigned i = 0; i < 2 && !rc; i++)
         rc = exercise_nested(e, txn, i == 0);
+    if (!rc)
+        rc = exercise_ranges(e, txn, NULL);
+    for (unsigned i = 0; i < e->tables && !rc; i++)
+        rc = exercise_ranges(e, txn, e->names[i]);
     if (!rc)
         return kv_txn_commit(txn);
     kv_txn_abort(txn);

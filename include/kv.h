@@ -584,7 +584,8 @@ KV_API void kv_cursor_close(struct kv_cursor *cursor);
 
 /* Confines the cursor to a range (NULL: no bounds): moves go only to records in it, KV_FIRST and
  * KV_LAST to its ends, searches for keys before it begin at its start. What the range points to is
- * copied. The cursor has no position afterwards. KV_EINCOMPATIBLE: see kv_range. */
+ * copied. The cursor has no position afterwards. A put may leave it outside: KV_CURRENT reads
+ * there. KV_EINCOMPATIBLE: see kv_range; KV_EKEYSIZE, KV_ECOMPARATOR. */
 KV_CHECKED int kv_cursor_bound(struct kv_cursor *cursor, const struct kv_range *range);
 
 enum kv_cursor_op {
@@ -607,8 +608,8 @@ enum kv_cursor_op {
     KV_PREV_VALUE = 16,
     /* With KV_FIXED: *value is many values in one piece, as they stand in the page. */
     KV_VALUES = 17,      /* from the one at the cursor on, which moves to the last of them */
-    KV_NEXT_VALUES = 18, /* the next piece of the same key; KV_ENOTFOUND behind the last */
-    KV_PREV_VALUES = 19  /* the piece before; the cursor moves to its first */
+    KV_NEXT_VALUES = 18, /* from the key's next one on, likewise; KV_ENOTFOUND behind the last */
+    KV_PREV_VALUES = 19  /* those up to the one before; the cursor moves to the first of them */
 };
 
 /* Moves and reads. key and value may be NULL where they are output only. KV_ENOTFOUND: no such
@@ -629,7 +630,8 @@ KV_CHECKED int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op,
                               struct kv_record *records, size_t count, size_t *count_out);
 
 /* To record number n, from 0, of the table, or of the cursor's bounds. flags: KV_KEYS: first value
- * of key number n. Counted tables and those with duplicates, KV_EINCOMPATIBLE else. */
+ * of key number n. KV_ENOTFOUND: there are not so many, and no position then. Counted tables and
+ * those with duplicates, KV_EINCOMPATIBLE else. */
 KV_CHECKED int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags,
                              struct kv_val *key, struct kv_val *value);
 
@@ -649,8 +651,9 @@ KV_CHECKED int kv_cursor_put(struct kv_cursor *cursor, const struct kv_val *key,
 
 /* Deletes the record at the cursor; flags KV_ALL_VALUES: the key with all its values. The cursor,
  * like any other that stood there, then stands before the record that followed: KV_NEXT and
- * KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the end), KV_PREV the one before. Without a
- * position: KV_EINVAL. */
+ * KV_CURRENT give that one (KV_CURRENT: KV_ENOTFOUND at the end), KV_PREV the one before. While the
+ * key of what was deleted has other values, value and key moves and KV_ALL_VALUES are about that
+ * key still. Without a position: KV_EINVAL. */
 #define KV_ALL_VALUES 0x01u
 KV_CHECKED int kv_cursor_del(struct kv_cursor *cursor, uint32_t flags);
 

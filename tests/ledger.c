@@ -23,7 +23,9 @@ enum {
     VALUE_SMALL_MAX = 300,
     VALUE_LARGE_MAX = 24000,
     LARGE_PERCENT = 4,
-    DELETE_PERCENT = 20
+    DELETE_PERCENT = 20,
+    RANGE_PERCENT = 30, /* of deletes: of a range of keys */
+    RANGE_KEYS_MAX = 12
 };
 
 static const char seq_key[] = "~seq"; /* behind all others */
@@ -31,6 +33,7 @@ static const char seq_key[] = "~seq"; /* behind all others */
 /* One change: the value of `key` becomes what (seq, table, index) says. */
 struct touch {
     unsigned key;
+    unsigned keys;     /* so many from `key` on: 1, or more that are deleted as a range */
     size_t size_bytes; /* SIZE_MAX: deleted */
     uint64_t seed;     /* of the value's bytes */
 };
@@ -41,12 +44,18 @@ static void touch_of(uint64_t seq, unsigned table, unsigned index, struct touch 
 
     rng_init(&rng, seq * 1000 + table * 100 + index);
     touch_out->key = (unsigned)rng_below(&rng, LEDGER_KEYS);
-    if (rng_chance(&rng, DELETE_PERCENT))
+    touch_out->keys = 1;
+    if (rng_chance(&rng, DELETE_PERCENT)) {
         touch_out->size_bytes = SIZE_MAX;
-    else if (rng_chance(&rng, LARGE_PERCENT))
+        if (rng_chance(&rng, RANGE_PERCENT))
+            touch_out->keys = (unsigned)rng_between(&rng, 2, RANGE_KEYS_MAX);
+        if (touch_out->keys > LEDGER_KEYS - touch_out->key)
+            touch_out->keys = LEDGER_KEYS - touch_out->key;
+    } else if (rng_chance(&rng, LARGE_PERCENT)) {
         touch_out->size_bytes = (size_t)rng_below(&rng, VALUE_LARGE_MAX);
-    else
+    } else {
         touch_out->size_bytes = (size_t)rng_below(&rng, VALUE_SMALL_MAX);
+    }
     touch_out->seed = rng_next(&rng);
 }
 
@@ -112,6 +121,16 @@ static int seq_put(struct kv_txn *txn, kv_table table, uint64_t seq)
     return kv_put(txn, table, &key, &value, 0);
 }
 
+static int delete_range(struct kv_txn *txn, kv_table table, const struct touch *touch)
+{
+    struct kv_range range = KV_RANGE_INIT;
+    struct key from, to;
+
+    range.from = key_of(&from, touch->key);
+    range.to = key_of(&to, touch->key + touch->keys);
+    return kv_del_range(txn, table, &range, NULL);
+}
+
 static int touch_do(struct kv_txn *txn, kv_table table, const struct touch *touch)
 {
     struct key key;
@@ -119,6 +138,8 @@ static int touch_do(struct kv_txn *txn, kv_table table, const struct touch *touc
     int rc;
 
     (void)key_of(&key, touch->key);
+    if (touch->keys > 1)
+        return delete_range(txn, table, touch);
     if (touch->size_bytes == SIZE_MAX) {
         rc = kv_del(txn, table, &key.val, NULL);
         return rc == KV_ENOTFOUND ? 0 : rc;
@@ -224,8 +245,11 @@ static const struct model *model_at(unsigned table, uint64_t seq)
         model->seq++;
         for (unsigned i = 0; i < TOUCHES; i++) {
             touch_of(model->seq, table, i, &touch);
-            model->last[touch.key] = touch;
-            model->touched[touch.key] = true;
+            for (unsigned k = touch.key; k < touch.key + touch.keys; k++) {
+                model->last[k] = touch;
+                model->last[k].key = k;
+                model->touched[k] = true;
+            }
         }
     }
     return model;

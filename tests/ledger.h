@@ -5,8 +5,9 @@
  * without having seen it made.
  *
  * Step n, one write txn, changes a few records in each of several tables: puts of small and of
- * large values, deletes, a side table that comes and goes; and writes n into each table.
- * ledger_verify reads n and compares every record of every table with what the steps 1 to n leave.
+ * large values, deletes, also of ranges, a side table that comes and goes; and writes n into each
+ * table. ledger_verify reads n and compares every record of every table with what the steps 1 to n
+ * leave.
  *
  * No function uses Check: all may be called in any thread and in children of fork. They return 0,
  * an error of the library, or LEDGER_BROKEN, and say on stderr what was found.

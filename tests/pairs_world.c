@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct kind kinds[TABLES] = {
+const struct pair_kind pair_kinds[TABLES] = {
     {"texts", MDB_DUPSORT, KV_DUPLICATES, KV_ORDER_BYTES, KV_ORDER_BYTES, 0, 0},
     {"fixed", MDB_DUPSORT | MDB_DUPFIXED, KV_DUPLICATES | KV_FIXED, KV_ORDER_BYTES, KV_ORDER_BYTES,
      0, 12},
@@ -27,7 +27,7 @@ void doing_in(unsigned table, const struct place *place)
 {
     static const char *const stands[] = {"nowhere", "at", "before", "at the end"};
 
-    snprintf(doing, sizeof(doing), "table %s, cursor %s a key of %zu bytes", kinds[table].name,
+    snprintf(doing, sizeof(doing), "table %s, cursor %s a key of %zu bytes", pair_kinds[table].name,
              place ? stands[place->stand] : "-", place ? place->key.bytes : 0);
 }
 
@@ -103,7 +103,7 @@ void item_set(struct item *item, const void *data, size_t bytes)
 
 bool has_duplicates(unsigned table)
 {
-    return kinds[table].flags & KV_DUPLICATES;
+    return pair_kinds[table].flags & KV_DUPLICATES;
 }
 
 /* Number n of a table's keys or values: the same bytes each time. */
@@ -149,12 +149,12 @@ void key_make(struct oracle *o, unsigned table, struct item *key)
 
     if (rng_chance(&o->rng, 50)) /* a few keys get most values */
         n %= 6;
-    item_make(key, n + 1, kinds[table].key_bytes, o->long_values);
+    item_make(key, n + 1, pair_kinds[table].key_bytes, o->long_values);
 }
 
 void value_make(struct oracle *o, unsigned table, struct item *value)
 {
-    item_make(value, rng_below(&o->rng, VALUES), kinds[table].value_bytes, o->long_values);
+    item_make(value, rng_below(&o->rng, VALUES), pair_kinds[table].value_bytes, o->long_values);
 }
 
 /* ---- Envs, txns, cursors ---- */
@@ -188,7 +188,7 @@ void tables_open(struct oracle *o)
 
     for (unsigned t = 0; t < TABLES; t++) {
         struct kv_table_options options = KV_TABLE_OPTIONS_INIT;
-        const struct kind *kind = &kinds[t];
+        const struct pair_kind *kind = &pair_kinds[t];
 
         options.flags = kind->flags;
         options.order = kind->order;

@@ -26,7 +26,7 @@ enum {
 };
 
 /* What a table is in both libraries. */
-struct kind {
+struct pair_kind {
     const char *name;
     unsigned theirs;
     uint32_t flags;
@@ -36,7 +36,7 @@ struct kind {
     uint32_t value_bytes; /* 0: any */
 };
 
-extern const struct kind kinds[TABLES];
+extern const struct pair_kind pair_kinds[TABLES];
 
 struct item {
     size_t bytes;

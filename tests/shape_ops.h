@@ -30,7 +30,7 @@ struct shape_plan {
     uint32_t pairs_most;    /* what the tree grows to */
     uint32_t steps;         /* before scaling */
     uint32_t budget_pages;  /* dirty budget of each txn; 0: plenty */
-    unsigned nest_percent;  /* of steps that begin or end a nested txn, in hundredths of a percent */
+    unsigned nest_percent; /* of steps that begin or end a nested txn, in hundredths of a percent */
     uint64_t seed;
 };
 

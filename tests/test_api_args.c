@@ -186,7 +186,7 @@ START_TEST(unknown_flags_are_refused_everywhere)
 
         if (flag > KV_MULTIPLE || flag == KV_AT_CURSOR)
             ck_rc(kv_put(writer, 0, &key, &value, flag), KV_EINVAL);
-        if (flag > KV_AT_CURSOR)
+        if (flag > KV_MULTIPLE)
             ck_rc(kv_cursor_put(cursor, &key, &value, flag), KV_EINVAL);
         if (flag > KV_SHARED)
             ck_rc(kv_txn_begin(env, flag, NULL, &txn), KV_EINVAL);
@@ -206,7 +206,7 @@ END_TEST
 
 START_TEST(unknown_operations_of_a_cursor_are_refused)
 {
-    static const int wrong[] = {0, 9, 10, 100, -1, 0x7fffffff};
+    static const int wrong[] = {0, KV_PREV_VALUES + 1, 100, -1, 0x7fffffff};
     struct kv_val key = text_val("a");
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

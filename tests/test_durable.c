@@ -148,6 +148,27 @@ START_TEST(lazy_commits_are_visible_at_once_and_flushed_by_sync)
 }
 END_TEST
 
+START_TEST(write_back_is_started_early_by_a_writer_that_takes_its_time)
+{
+    enum { HUGE_VALUE = 65 << 20 };
+    struct kv_options options = KV_OPTIONS_INIT;
+    struct kv_env *lazy;
+
+    options.lazy_sync_bytes = 0; /* no point by itself */
+    options.lazy_sync_ms = 0;
+    ck_ok(kv_env_open(path, &options, &lazy));
+    fault_arm(FAULT_WRITE_BACK, 0, 0);
+    ck_ok(db_try_put(lazy, 1, 2, HUGE_VALUE, KV_LAZY));
+    ck_assert_uint_eq(fault_count(FAULT_WRITE_BACK), 0);
+    fault_clock_advance(100 * 1000000u);
+    ck_ok(db_try_put(lazy, 1, 3, SMALL, KV_LAZY));
+    ck_assert_uint_eq(fault_count(FAULT_WRITE_BACK), 1);
+    ck_ok(db_try_put(lazy, 1, 4, SMALL, KV_LAZY));
+    ck_assert_uint_eq(fault_count(FAULT_WRITE_BACK), 1);
+    db_close(lazy);
+}
+END_TEST
+
 START_TEST(the_first_commit_after_an_open_is_durable_in_every_mode)
 {
     uint64_t txnid;
@@ -701,6 +722,7 @@ static Suite *suite(void)
     harness_add(s, "point", a_small_commit_is_one_flush_and_a_large_one_two);
     harness_add(s, "point", pages_are_handed_over_before_the_meta_and_flushed_after);
     harness_add(s, "point", lazy_commits_are_visible_at_once_and_flushed_by_sync);
+    harness_add(s, "point", write_back_is_started_early_by_a_writer_that_takes_its_time);
     harness_add(s, "point", the_first_commit_after_an_open_is_durable_in_every_mode);
     harness_add_fixture(s, "close", the_last_close_leaves_both_slots_at_the_newest_one_sealed,
                         start, stop);

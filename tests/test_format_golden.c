@@ -8,13 +8,10 @@
  *
  * KV_GOLDEN_WRITE=1 writes the file from the hand-made bytes: only for a new version of the format.
  */
-#include "harness.h"
+#include "golden.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "format/meta.h"
 #include "format/node.h"
@@ -22,20 +19,13 @@
 #include "kv.h"
 
 #define GOLDEN_PATH "tests/data/golden-1.bin"
-#define PAGES 17
-#define IMAGE_BYTES (PAGES * 4096)
 #define VALUE_BYTES 3000
 
 /* ---- By hand -----------------------------------------------------------------------------------
  */
 
-struct bytes_at {
-    unsigned offset;
-    const char *hex;
-};
-
 /* All bytes that are not zero, but for checksums, tags and the large value. */
-static const struct bytes_at by_hand[] = {
+static const struct golden_bytes by_hand[] = {
     /* meta slot 0 */
     {0x00000, "89 6b 76 64 62 0d 0a 1a"},                         /* magic */
     {0x00008, "01 00 00 00"},                                     /* version */
@@ -120,31 +110,6 @@ static const struct bytes_at by_hand[] = {
     {0x0718a, "f7 7e 00 ef 7e 00"},       /* 32503 free pages, longest run 32495 */
 };
 
-static void put_hex(uint8_t *image, const struct bytes_at *at)
-{
-    const char *hex = at->hex;
-    unsigned offset = at->offset;
-
-    for (; *hex; hex += hex[2] ? 3 : 2)
-        image[offset++] = (uint8_t)strtoul(hex, NULL, 16);
-}
-
-static void put_number(uint8_t *p, uint64_t number, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++)
-        p[i] = (uint8_t)(number >> (8 * i));
-}
-
-/* The checksum of a page over the bytes from 8 to `end`, and its low half as a tag at `reference`.
- */
-static void seal(uint8_t *image, unsigned page, unsigned end, unsigned reference)
-{
-    uint64_t checksum = XXH3_64bits(image + page * 4096 + 8, end - 8);
-
-    put_number(image + page * 4096, checksum, 8);
-    put_number(image + reference, checksum & 0xffffffff, 4);
-}
-
 static void fill_value(uint8_t *value)
 {
     for (unsigned i = 0; i < VALUE_BYTES; i++)
@@ -153,20 +118,17 @@ static void fill_value(uint8_t *value)
 
 static uint8_t *make_by_hand(void)
 {
-    uint8_t *image = calloc(1, IMAGE_BYTES);
+    uint8_t *image = golden_by_hand(by_hand, sizeof(by_hand) / sizeof(by_hand[0]));
 
-    for (size_t i = 0; i < sizeof(by_hand) / sizeof(by_hand[0]); i++)
-        put_hex(image, &by_hand[i]);
     fill_value(image + 0x5020);
-    seal(image, 5, 32 + VALUE_BYTES, 0x02ff4);
-    seal(image, 1, 4096, 0x04fe1);
-    seal(image, 2, 4096, 0x04fed);
-    seal(image, 3, 4096, 0x04ff9);
-    seal(image, 4, 4096, 0x07066);
-    seal(image, 6, 4096, 0x07186);
-    seal(image, 7, 4096, 0x0002e);
-    put_number(image + 504, XXH3_64bits(image, 504), 8);
-    memcpy(image + 65536, image, 512);
+    golden_seal(image, 5, 32 + VALUE_BYTES, 0x02ff4);
+    golden_seal(image, 1, 4096, 0x04fe1);
+    golden_seal(image, 2, 4096, 0x04fed);
+    golden_seal(image, 3, 4096, 0x04ff9);
+    golden_seal(image, 4, 4096, 0x07066);
+    golden_seal(image, 6, 4096, 0x07186);
+    golden_seal(image, 7, 4096, 0x0002e);
+    golden_seal_metas(image);
     return image;
 }
 
@@ -227,31 +189,9 @@ static struct kvi_ref make_tree(uint8_t *image)
     return make_node(image, 4, KVI_PAGE_BRANCH, children, 3);
 }
 
-static struct kvi_map_entry make_bitmap(uint8_t *image)
-{
-    struct kvi_map_entry entry = {{6, 0}, 32512 - 9, 32512 - 17};
-    uint8_t *page = image + 6 * 4096;
-
-    kvi_header_init(page, KVI_PAGE_BITMAP, 0, 6, 2);
-    page[KVI_HEADER_BYTES] = 0xff;
-    page[KVI_HEADER_BYTES + 2] = 0x01;
-    entry.ref.tag = kvi_page_seal(&g, page);
-    return entry;
-}
-
-static void make_metas(uint8_t *image, struct kvi_ref snap)
-{
-    struct kvi_meta meta = {.page_size = 4096, .txnid = 2, .snap = snap, .base = 2, .page_end = 17};
-
-    for (unsigned i = 0; i < 16; i++)
-        meta.file_id[i] = (uint8_t)i;
-    kvi_meta_encode(&meta, image);
-    kvi_meta_encode(&meta, image + KVI_META_SLOT_1_OFFSET);
-}
-
 static uint8_t *make_by_library(void)
 {
-    uint8_t *image = calloc(1, IMAGE_BYTES);
+    uint8_t *image = calloc(1, GOLDEN_BYTES);
     uint8_t *page = image + 7 * 4096;
     struct kvi_snap snap = {.pgno = 7,
                             .txnid = 2,
@@ -269,53 +209,24 @@ static uint8_t *make_by_library(void)
     snap.main.root = make_tree(image);
     memcpy(snap.marker, "golden", 6);
     kvi_snap_encode(&g, &snap, page);
-    entry = make_bitmap(image);
+    entry = golden_bitmap(image, 6, 7);
     kvi_map_entry_store(page + KVI_SNAP_ENTRIES, &entry);
-    make_metas(image, (struct kvi_ref){7, kvi_page_seal(&g, page)});
+    golden_metas(image, (struct kvi_ref){7, kvi_page_seal(&g, page)});
     return image;
 }
 
 /* ---- The file ----------------------------------------------------------------------------------
  */
 
-static uint8_t *read_golden(void)
-{
-    size_t size;
-    uint8_t *golden = file_read(GOLDEN_PATH, &size);
-
-    ck_assert_uint_eq(size, IMAGE_BYTES);
-    return golden;
-}
-
-static void compare_images(const uint8_t *made, const uint8_t *golden)
-{
-    for (unsigned i = 0; i < IMAGE_BYTES; i++) {
-        if (made[i] != golden[i])
-            ck_abort_msg("byte %#x of page %u (%#x): %02x, the golden file has %02x", i, i / 4096,
-                         i % 4096, made[i], golden[i]);
-    }
-}
-
 START_TEST(golden_file_is_what_the_format_document_says)
 {
-    uint8_t *made = make_by_hand(), *golden;
-
-    if (getenv("KV_GOLDEN_WRITE"))
-        file_write(GOLDEN_PATH, made, IMAGE_BYTES);
-    golden = read_golden();
-    compare_images(made, golden);
-    free(made);
-    free(golden);
+    golden_expect(make_by_hand(), GOLDEN_PATH, true);
 }
 END_TEST
 
 START_TEST(golden_file_is_what_the_library_writes)
 {
-    uint8_t *made = make_by_library(), *golden = read_golden();
-
-    compare_images(made, golden);
-    free(made);
-    free(golden);
+    golden_expect(make_by_library(), GOLDEN_PATH, false);
 }
 END_TEST
 
@@ -331,7 +242,7 @@ static void read_record(const uint8_t *golden, const char *text, struct kvi_leaf
     slot = kvi_branch_find(&g, page, key);
     ck_assert_int_ge(slot, 0);
     ck_assert(kvi_branch_cell_at(&g, page, (unsigned)slot, &child));
-    ck_assert_uint_lt(child.ref.pgno, PAGES);
+    ck_assert_uint_lt(child.ref.pgno, GOLDEN_PAGES);
     page = golden + child.ref.pgno * 4096;
     ck_assert(kvi_page_sound(&g, page));
     ck_assert_uint_eq(kvi_page_tag(page), child.ref.tag);
@@ -344,7 +255,7 @@ static void read_record(const uint8_t *golden, const char *text, struct kvi_leaf
 
 START_TEST(golden_file_is_read_back)
 {
-    uint8_t *golden = read_golden();
+    uint8_t *golden = golden_read(GOLDEN_PATH);
     struct kvi_overflow_ref large;
     struct kvi_leaf_cell cell;
     struct kvi_meta meta;
@@ -375,12 +286,12 @@ START_TEST(golden_file_is_a_sound_database)
 {
     const char *path = tmp_path("golden");
     struct kv_val key = {6, (void *)"banana"}, value;
-    uint8_t expected[VALUE_BYTES], *golden = read_golden();
+    uint8_t expected[VALUE_BYTES], *golden = golden_read(GOLDEN_PATH);
     struct kv_env *env;
     struct kv_txn *txn;
 
     fill_value(expected);
-    file_write(path, golden, IMAGE_BYTES);
+    file_write(path, golden, GOLDEN_BYTES);
     free(golden);
     ck_ok(kv_env_open(path, NULL, &env));
     ck_ok(kv_env_check(env, NULL));

@@ -9,16 +9,22 @@
 #include "kv.h"
 #include "shell.h"
 
-static const char *const verbs[] = {"get",   "put",  "del",    "scan", "load",    "dump", "stat",
-                                    "check", "copy", "tables", "drop", "readers", "trim"};
+static const char *const verbs[] = {"get",      "put",    "add",     "del",    "scan",
+                                    "count",    "nth",    "rank",    "load",   "dump",
+                                    "stat",     "check",  "copy",    "tables", "drop",
+                                    "sequence", "marker", "readers", "trim"};
 
 #define VERBS_COUNT ((int)(sizeof verbs / sizeof verbs[0]))
 
 /* Arguments that make a verb's command line complete, behind the database. */
 static const char *verb_args(const char *verb)
 {
-    if (!strcmp(verb, "get") || !strcmp(verb, "del"))
+    if (!strcmp(verb, "get") || !strcmp(verb, "del") || !strcmp(verb, "rank"))
         return "key";
+    if (!strcmp(verb, "add"))
+        return "--no-create key";
+    if (!strcmp(verb, "nth"))
+        return "0";
     if (!strcmp(verb, "put"))
         return "--no-create key value";
     if (!strcmp(verb, "load"))

@@ -255,9 +255,9 @@ static const struct {
     const char *text; /* for printf of the shell */
     const char *why;
 } bad_dumps[] = {
-    {HEADER "duplicates=1\\nHEADER=END\\nDATA=END\\n", "line 4, byte 38: tables with duplicates=1"},
-    {HEADER "dupsort=1\\nHEADER=END\\nDATA=END\\n", "tables with dupsort=1 are not supported"},
-    {HEADER "integerkey=1\\nHEADER=END\\nDATA=END\\n", "tables with integerkey=1"},
+    {HEADER "recnum=1\\nHEADER=END\\nDATA=END\\n", "line 4, byte 38: tables with recnum=1"},
+    {HEADER "keys=0\\nHEADER=END\\nDATA=END\\n", "tables with keys=0 are not supported"},
+    {HEADER "comparator=mine/\\nHEADER=END\\nDATA=END\\n", "tables with comparator=mine/"},
     {"VERSION=3\\ntype=recno\\nHEADER=END\\nDATA=END\\n", "line 2, byte 10: tables of type recno"},
     {"VERSION=9\\nHEADER=END\\nDATA=END\\n", "line 1, byte 0: unknown version"},
     {"VERSION=3\\nformat=x\\nHEADER=END\\nDATA=END\\n", "line 2, byte 10: unknown format"},

@@ -224,7 +224,7 @@ static void txn_begin(struct oracle *o)
 {
     struct level *parent = o->depth ? top(o) : NULL;
     struct level *at = &o->levels[o->depth++];
-    struct kv_txn_options options = {parent ? parent->ours : NULL, 0, (enum kv_durability)0};
+    struct kv_txn_options options = {.parent = parent ? parent->ours : NULL};
 
     memset(at, 0, sizeof(*at));
     if (parent)

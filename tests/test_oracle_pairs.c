@@ -97,7 +97,7 @@ static void do_put_multiple(struct oracle *o)
 {
     static uint8_t values[MULTIPLE_MAX * 16];
     unsigned table = (unsigned)rng_between(&o->rng, 1, 4);
-    uint32_t size = kinds[table].value_bytes;
+    uint32_t size = pair_kinds[table].value_bytes;
     size_t n = (size_t)rng_between(&o->rng, 1, MULTIPLE_MAX);
     uint64_t first = rng_below(&o->rng, VALUES);
     bool run = rng_chance(&o->rng, 50); /* neighbours, as a load has them */
@@ -507,7 +507,7 @@ static void compare_pieces(struct oracle *o, unsigned table)
     while ((rc = kv_cursor_get(ours, KV_NEXT_KEY, &k, NULL)) == 0) {
         rc = kv_cursor_get(ours, KV_VALUES, &k, &v);
         for (; rc == 0; rc = kv_cursor_get(ours, KV_NEXT_VALUES, &k, &v)) {
-            uint32_t size = kinds[table].value_bytes;
+            uint32_t size = pair_kinds[table].value_bytes;
 
             ck_assert_uint_eq(v.size % size, 0);
             for (size_t at = 0; at < v.size; at += size) {
@@ -534,7 +534,7 @@ static void compare_all(struct oracle *o)
             compare_steps(o, t, back);
             compare_batches(o, t, back);
         }
-        if (kinds[t].flags & KV_FIXED)
+        if (pair_kinds[t].flags & KV_FIXED)
             compare_pieces(o, t);
     }
 }

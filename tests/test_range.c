@@ -218,16 +218,9 @@ END_TEST
 
 START_TEST(a_prefix_deletes_the_keys_that_begin_with_it)
 {
-    static const char *const texts[] = {"a",
-                                        "a\xFF",
-                                        "a\xFF\xFF",
-                                        "a\xFF\xFFz",
-                                        "b",
-                                        "\xFF",
-                                        "\xFF\xFF",
-                                        "\xFF\xFF"
-                                        "a"};
-    static const char *const prefixes[] = {"a\xFF\xFF", "\xFF\xFF", "a", "x", "\xFF", ""};
+    static const char *const texts[] = {"a", "a\377", "a\377\377", "a\377\377z",
+                                        "b", "\377",  "\377\377",  "\377\377a"};
+    static const char *const prefixes[] = {"a\377\377", "\377\377", "a", "x", "\377", ""};
     static const unsigned left[] = {6, 4, 2, 2, 1, 0};
 
     model.count = sizeof(texts) / sizeof(texts[0]);
@@ -394,36 +387,59 @@ END_TEST
 
 /* ---- Arguments, cursors, damage ---- */
 
-START_TEST(the_bounds_may_point_into_pages_that_go)
+/* Deletes between the keys as a cursor gives them, which stand in the tree's pages. */
+static void cut_by_pages(uint32_t from, uint32_t to)
 {
     struct kvi_tree *tree = tree_db_tree(&db);
-    struct kvi_key low = model.keys[501], high = model.keys[3001];
-    struct kvi_cursor *cursors[2];
-    struct kv_val from, to;
-    struct kv_range range = {&from, &to, NULL, KV_TO_INCLUSIVE};
+    struct kvi_key low = model.keys[from], high = model.keys[to];
+    struct kvi_cursor *cursor;
+    struct kvi_range places;
+    struct kv_val low_val, high_val;
+    struct kv_range range = {&low_val, &high_val, NULL, 0};
+    uint64_t deleted;
 
-    ck_ok(kvi_cursor_open(tree, &cursors[0]));
-    ck_ok(kvi_cursor_open(tree, &cursors[1]));
-    ck_ok(kvi_cursor_get(cursors[0], KV_EXACT, &low, NULL));
-    ck_ok(kvi_cursor_get(cursors[1], KV_EXACT, &high, NULL));
-    from = (struct kv_val){low.size, (void *)(uintptr_t)low.data};
-    to = (struct kv_val){high.size, (void *)(uintptr_t)high.data};
-    for (uint32_t i = 501; i <= 3001; i++) {
-        model.values[i].present = false;
-    }
-    {
-        struct kvi_range places;
-        uint64_t deleted;
-
-        ck_ok(kvi_range_init(&places, &tree->shape, &range));
-        ck_ok(kvi_tree_delete_range(tree, &places, false, &deleted));
-        ck_assert_uint_eq(deleted, 1251);
-        kvi_range_release(&places);
-    }
+    put_record(from, 100); /* so that the pages are written over, not left behind */
+    put_record(to, 100);
+    ck_ok(kvi_cursor_open(tree, &cursor));
+    ck_ok(kvi_cursor_get(cursor, KV_EXACT, &low, NULL));
+    ck_ok(kvi_cursor_get(cursor, KV_EXACT, &high, NULL));
+    low_val = (struct kv_val){low.size, (void *)(uintptr_t)low.data};
+    high_val = (struct kv_val){high.size, (void *)(uintptr_t)high.data};
+    ck_ok(kvi_range_init(&places, &tree->shape, &range));
+    ck_ok(kvi_tree_delete_range(tree, &places, false, &deleted));
+    ck_assert_uint_eq(deleted, (to - from) / 2);
+    kvi_range_release(&places);
+    kvi_cursor_close(cursor);
     tree_db_check(tree);
-    model_compare(&model, tree);
-    kvi_cursor_close(cursors[0]);
-    kvi_cursor_close(cursors[1]);
+}
+
+START_TEST(the_bounds_may_point_into_pages_that_go)
+{
+    struct model_value *saved = model_save(&model);
+    uint32_t leaves;
+    uint32_t *starts = leaf_starts(&leaves);
+    uint64_t leaves_left;
+
+    for (uint32_t i = 1; i < 9; i++) { /* what is left in the leaves at the edges varies */
+        uint32_t from = starts[5] + 2 * i, to = starts[9] - 2 * i;
+
+        tree_db_nest(&db);
+        cut(from, to, 0);
+        leaves_left = record()->pages_leaf;
+        tree_db_unnest(&db, false);
+        memcpy(model.values, saved, model.count * sizeof(*saved));
+        tree_db_nest(&db);
+        cut_by_pages(from, to);
+        for (uint32_t gone = from; gone < to; gone++) {
+            model.values[gone].present = false;
+        }
+        ck_assert_uint_eq(record()->pages_leaf, leaves_left);
+        model_compare(&model, tree_db_tree(&db));
+        tree_db_unnest(&db, false);
+        memcpy(model.values, saved, model.count * sizeof(*saved));
+    }
+    free(saved);
+    free(starts);
 }
 END_TEST
 
@@ -457,6 +473,11 @@ START_TEST(cursors_in_the_range_stand_before_the_record_behind_it)
     expect_move(last, KV_CURRENT, 3001);
     expect_move(behind, KV_PREV, 101);
     expect_move(back, KV_PREV, 101);
+    kvi_cursor_close(back);
+    back = cursor_at(3003);
+    cut(3003, 3011, 0);
+    put_record(3005, 10);
+    expect_move(back, KV_NEXT, 3011); /* what came later stands before it */
     cut(NO_BOUND, NO_BOUND, 0);
     ck_rc(kvi_cursor_get(inside, KV_NEXT, &(struct kvi_key){NULL, 0}, NULL), KV_ENOTFOUND);
     kvi_cursor_close(before);
@@ -490,6 +511,39 @@ START_TEST(a_leaf_that_is_not_the_one_meant_is_not_counted)
     ck_assert_uint_eq(deleted, 0);
     kvi_range_release(&places);
     tree_db_abort(&db);
+}
+END_TEST
+
+START_TEST(a_rank_tells_the_keys_that_have_begun)
+{
+    struct kvi_tree *tree = tree_db_tree(&db);
+    struct kvi_table_record duplicates = tree->record;
+    uint8_t value[2] = {0, 0};
+    struct kvi_tree_put put = {value, 2, NULL};
+
+    duplicates.flags = KVI_TABLE_DUPLICATES | KVI_TABLE_COUNTED;
+    kvi_tree_set_record(tree, &duplicates);
+    for (unsigned i = 0; i < 3000; i++) { /* one key in many cells, between two others */
+        value[0] = (uint8_t)(i >> 8);
+        value[1] = (uint8_t)i;
+        ck_ok(kvi_tree_put(tree, (struct kvi_key){(const uint8_t *)"b", 1}, &put, 0));
+    }
+    ck_ok(kvi_tree_put(tree, (struct kvi_key){(const uint8_t *)"a", 1}, &put, 0));
+    ck_ok(kvi_tree_put(tree, (struct kvi_key){(const uint8_t *)"c", 1}, &put, 0));
+    for (unsigned i = 0; i < 3000; i += 7) {
+        struct kvi_counts before;
+        struct kvi_probe probe;
+
+        value[0] = (uint8_t)(i >> 8);
+        value[1] = (uint8_t)i;
+        ck_ok(kvi_probe_init(&probe, &tree->shape, (struct kvi_key){(const uint8_t *)"b", 1},
+                             (struct kvi_key){value, 2}, KVI_PROBE_VALUE));
+        ck_ok(kvi_tree_rank(tree, &probe, &before));
+        ck_assert_uint_eq(before.records, 1 + i);
+        ck_assert_uint_eq(before.keys, i == 0 ? 1 : 2);
+        kvi_probe_release(&probe);
+    }
+    tree_db_check(tree);
 }
 END_TEST
 
@@ -540,6 +594,7 @@ static Suite *suite(void)
     harness_add_fixture(s, "empty", an_empty_table_has_nothing_to_delete, open_empty, close_db);
     harness_add_fixture(s, "empty", a_prefix_deletes_the_keys_that_begin_with_it, open_empty,
                         close_db);
+    harness_add_fixture(s, "empty", a_rank_tells_the_keys_that_have_begun, open_empty, close_db);
     harness_add_fixture(s, "empty", every_pair_of_bounds_in_a_deep_tree, open_empty, close_db);
     for (size_t i = 0; i < sizeof(filled) / sizeof(filled[0]); i++) {
         harness_add_fixture(s, filled[i].name, filled[i].test, open_filled, close_db);

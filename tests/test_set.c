@@ -471,6 +471,35 @@ START_TEST(trailer_that_lies_is_refused)
 }
 END_TEST
 
+START_TEST(end_out_of_order_is_seen_wherever_it_stands)
+{
+    uint32_t count = 30, values_bytes = 2 * 30, bytes = values_bytes + 2 * count + 4;
+    uint8_t *payload = malloc(bytes);
+    struct kvi_set set;
+
+    shape_reset();
+    memset(payload, 'v', values_bytes);
+    for (uint32_t i = 0; i < count; i++)
+        kvi_le_store16(payload + values_bytes + 2 * i, (uint16_t)(2 * (i + 1)));
+    kvi_le_store16(payload + bytes - 4, (uint16_t)count);
+    kvi_le_store16(payload + bytes - 2, 0);
+    ck_assert(kvi_set_open(payload, bytes, &set));
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *end = payload + values_bytes + 2 * i;
+        uint16_t was = kvi_le_load16(end);
+
+        kvi_le_store16(end, (uint16_t)(was + 3)); /* behind the next one */
+        ck_assert(!kvi_set_open(payload, bytes, &set));
+        kvi_le_store16(end, 0xFFFF);
+        ck_assert(!kvi_set_open(payload, bytes, &set));
+        kvi_le_store16(end, (uint16_t)(was > 3 ? was - 3 : 0)); /* before the one before */
+        ck_assert(kvi_set_open(payload, bytes, &set) == (i == 0));
+        kvi_le_store16(end, was);
+    }
+    free(payload);
+}
+END_TEST
+
 START_TEST(check_sees_what_is_wrong_in_a_set)
 {
     shape_reset();
@@ -574,6 +603,7 @@ static Suite *suite(void)
     harness_add_loop(s, "search", integers_are_found_by_their_number, 0, 2);
     harness_add(s, "search", custom_order_is_asked);
     harness_add(s, "hostile", trailer_that_lies_is_refused);
+    harness_add(s, "hostile", end_out_of_order_is_seen_wherever_it_stands);
     harness_add(s, "hostile", check_sees_what_is_wrong_in_a_set);
     harness_add(s, "hostile", any_bytes_are_read_inside_their_bounds);
     return s;

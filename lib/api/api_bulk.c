@@ -2,6 +2,9 @@
 /* kv.h, reading many keys and bulk build: argument checks, then forward to the table's tree. */
 #include "api/api.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "base/error.h"
 
 /* All arguments, before anything is read. */
@@ -41,27 +44,86 @@ int kv_get_many(struct kv_txn *txn, kv_table table, const struct kv_val *keys, s
     return 0;
 }
 
+/* ---- Bulk build ---- */
+
+#define FILL_MIN 50u
+#define FILL_MAX 100u
+
 int kv_bulk_begin(struct kv_txn *txn, kv_table table, uint32_t fill, struct kv_bulk **bulk_out)
 {
-    (void)txn;
-    (void)table;
-    (void)fill;
-    (void)bulk_out;
-    return KV_EUNSUPPORTED;
+    struct kvi_txn_table *entry;
+    struct kv_bulk *bulk;
+    int rc = kvi_api_given(bulk_out, "bulk_out");
+
+    if (rc)
+        return rc;
+    *bulk_out = NULL;
+    rc = kvi_api_table(txn, table, true, &entry);
+    if (!rc && fill && (fill < FILL_MIN || fill > FILL_MAX))
+        rc = kvi_error(KV_EINVAL, "pages filled to %u percent, %u to %u are possible", fill,
+                       FILL_MIN, FILL_MAX);
+    if (rc)
+        return rc;
+    bulk = calloc(1, sizeof(*bulk));
+    if (!bulk)
+        return kvi_error(ENOMEM, "no memory for a bulk build");
+    bulk->txn = txn;
+    bulk->table = entry;
+    rc = kvi_bulk_begin(&entry->tree, fill ? fill : FILL_MAX, false, &bulk->bulk);
+    if (rc) {
+        free(bulk);
+        return rc;
+    }
+    txn->bulk = bulk;
+    txn->state = KVI_TXN_BULK;
+    *bulk_out = bulk;
+    return 0;
+}
+
+/* Whether the build can go on: not after a failure, nor in a forked child. */
+static inline int bulk_usable(const struct kv_bulk *bulk)
+{
+    if (KVI_UNLIKELY(!bulk))
+        return kvi_api_given(bulk, "bulk");
+    if (KVI_LIKELY(bulk->txn->state == KVI_TXN_BULK &&
+                   atomic_load_explicit(bulk->txn->here, memory_order_relaxed) != 0))
+        return 0;
+    return kvi_txn_why_not(bulk->txn, true);
 }
 
 int kv_bulk_put(struct kv_bulk *bulk, const struct kv_val *key, const struct kv_val *value,
                 uint32_t flags)
 {
-    (void)bulk;
-    (void)key;
-    (void)value;
-    (void)flags;
-    return KV_EUNSUPPORTED;
+    struct kvi_tree_put put = {NULL, 0, NULL};
+    struct kvi_key wanted;
+    int rc = bulk_usable(bulk);
+
+    if (KVI_UNLIKELY(!rc && (flags & ~KV_NOOVERWRITE)))
+        rc = kvi_error(KV_EINVAL, "unknown flags in a bulk build: %#x", flags);
+    if (KVI_LIKELY(!rc))
+        rc = kvi_api_key(bulk->table, key, &wanted);
+    if (KVI_LIKELY(!rc))
+        rc = kvi_api_value(bulk->table, value, 0);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    put.data = value->data;
+    put.size_bytes = value->size;
+    return kvi_txn_changed(bulk->txn, kvi_bulk_put(bulk->bulk, wanted, &put, flags));
 }
 
 int kv_bulk_end(struct kv_bulk *bulk)
 {
-    (void)bulk;
-    return KV_EUNSUPPORTED;
+    struct kv_txn *txn;
+    int rc = bulk_usable(bulk);
+
+    if (!bulk || rc == KV_EFORKED)
+        return rc;
+    txn = bulk->txn;
+    if (!rc) {
+        txn->state = KVI_TXN_ACTIVE;
+        rc = kvi_txn_changed(txn, kvi_bulk_end(bulk->bulk));
+        bulk->bulk = NULL;
+    }
+    kvi_txn_drop_bulk(txn);
+    return rc;
 }

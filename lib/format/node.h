@@ -130,6 +130,10 @@ bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigne
 bool kvi_branch_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
                         struct kvi_branch_cell *cell_out);
 
+/* The child alone: for descents. */
+bool kvi_branch_child(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
+                      struct kvi_ref *ref_out);
+
 /* Decodes a cell's overflow reference; false: damage (size of payload, pgno 0). */
 bool kvi_overflow_ref_load(const struct kvi_leaf_cell *cell, struct kvi_overflow_ref *out);
 void kvi_overflow_ref_store(uint8_t payload[KVI_OVERFLOW_REF_BYTES],

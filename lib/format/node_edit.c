@@ -228,8 +228,8 @@ static bool leaf_fit_prefix(const struct kvi_geometry *g, uint8_t *page, struct 
 }
 
 /* Writes the parts of a new cell that are not its payload, and returns where that goes. */
-static uint8_t *write_cell(uint8_t *cell, unsigned flags, struct kvi_key key,
-                           enum kvi_cell_kind kind, uint32_t payload_bytes)
+static KVI_ALWAYS_INLINE uint8_t *write_cell(uint8_t *cell, unsigned flags, struct kvi_key key,
+                                             enum kvi_cell_kind kind, uint32_t payload_bytes)
 {
     uint32_t key_bytes = (uint32_t)key.size;
     uint32_t front = KVI_LEAF_CELL_HEAD + key_bytes;
@@ -247,16 +247,18 @@ static uint8_t *write_cell(uint8_t *cell, unsigned flags, struct kvi_key key,
     return cell + front;
 }
 
-uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
-                         struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes)
+/* `flags`: the page's, known to be 0 where plain pages are of interest. */
+static KVI_ALWAYS_INLINE uint8_t *insert_cell(const struct kvi_geometry *g, uint8_t *page,
+                                              unsigned flags, unsigned slot, struct kvi_key key,
+                                              enum kvi_cell_kind kind, uint32_t payload_bytes)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    enum kvi_normal normal = kvi_leaf_normal(f.flags);
+    enum kvi_normal normal = kvi_leaf_normal(flags);
     uint32_t cell_bytes, head, off;
 
     if (key.size > g->key_bytes_max || payload_bytes > g->cell_bytes_max)
         return NULL;
-    cell_bytes = kvi_cell_bytes(f.flags, key.size, payload_bytes);
+    cell_bytes = kvi_cell_bytes(flags, key.size, payload_bytes);
     if (cell_bytes > g->cell_bytes_max || slot > f.count)
         return NULL;
     if (KVI_UNLIKELY(f.count < 2 || !begins_with_prefix(page, &f, normal, key))) {
@@ -269,7 +271,22 @@ uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned s
     head = kvi_normal_head(normal, key.data, key.size, f.prefix_bytes);
     open_slot(page, &f, slot, head, off);
     set_cells_at(g, page, off);
-    return write_cell(page + off, f.flags, key, kind, payload_bytes);
+    return write_cell(page + off, flags, key, kind, payload_bytes);
+}
+
+static KVI_NOINLINE uint8_t *insert_other(const struct kvi_geometry *g, uint8_t *page,
+                                          unsigned slot, struct kvi_key key,
+                                          enum kvi_cell_kind kind, uint32_t payload_bytes)
+{
+    return insert_cell(g, page, kvi_header_flags(page), slot, key, kind, payload_bytes);
+}
+
+uint8_t *kvi_leaf_insert(const struct kvi_geometry *g, uint8_t *page, unsigned slot,
+                         struct kvi_key key, enum kvi_cell_kind kind, uint32_t payload_bytes)
+{
+    if (KVI_UNLIKELY(kvi_header_flags(page)))
+        return insert_other(g, page, slot, key, kind, payload_bytes);
+    return insert_cell(g, page, 0, slot, key, kind, payload_bytes);
 }
 
 /* Whether the key is above that of the last cell, by their bytes from `skip` on. */
@@ -626,17 +643,21 @@ void kvi_branch_set_counts(uint8_t *page, const struct kvi_branch_cell *cell,
 static uint32_t cell_bytes_at(const struct kvi_geometry *g, const uint8_t *page,
                               const struct kvi_node_frame *f, uint32_t slot)
 {
-    struct kvi_leaf_cell leaf;
-    struct kvi_branch_cell branch;
+    uint32_t off = kvi_node_off(f, page, slot);
+    uint32_t word, bytes;
 
-    if (kvi_node_is_leaf(page)) {
-        if (!kvi_leaf_cell_parse(g, f, page, slot, &leaf))
-            return 0;
-        return kvi_cell_bytes(f->flags, leaf.key_bytes, leaf.payload_bytes);
-    }
-    if (!kvi_branch_cell_parse(g, f, page, slot, &branch))
+    if (off < f->cells_at || off + KVI_LEAF_CELL_HEAD > g->page_size)
         return 0;
-    return kvi_branch_head(f->flags) + branch.suffix_bytes;
+    if (kvi_node_is_leaf(page)) {
+        word = kvi_fast_load32(page + off);
+        bytes = kvi_cell_bytes(f->flags, word & KVI_LEAF_SIZE_MASK,
+                               word >> KVI_LEAF_SIZE_BITS & KVI_LEAF_SIZE_MASK);
+    } else {
+        if (off + KVI_BRANCH_CELL_HEAD > g->page_size)
+            return 0;
+        bytes = kvi_branch_head(f->flags) + kvi_le_load16(page + off + KVI_BRANCH_CELL_SUFFIX);
+    }
+    return off + bytes <= g->page_size ? bytes : 0;
 }
 
 /* Takes the separator off a branch's slot 0, after the slot before it went. */

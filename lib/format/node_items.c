@@ -87,7 +87,9 @@ static ptrdiff_t gather_branch(const struct kvi_geometry *g, const uint8_t *page
             return -1;
         used_bytes += (size_t)used;
         items[i].ref = cell.ref;
-        items[i].counts = kvi_branch_counts(page, &cell);
+        items[i].counts =
+            kvi_branch_counts_load(cell.suffix - kvi_branch_head(f->flags) + KVI_BRANCH_CELL_HEAD,
+                                   f->flags);
         items[i].payload = NULL;
         items[i].payload_bytes = 0;
         items[i].kind = KVI_CELL_VALUE;
@@ -184,7 +186,8 @@ uint32_t kvi_items_bytes(const struct kvi_geometry *g, enum kvi_page_type type, 
 /* ---- Emit ---- */
 
 /* Writes one cell and returns its size. */
-static uint32_t emit_leaf_cell(uint8_t *cell, unsigned flags, const struct kvi_item *item)
+static KVI_ALWAYS_INLINE uint32_t emit_leaf_cell(uint8_t *cell, unsigned flags,
+                                                 const struct kvi_item *item)
 {
     uint32_t bytes = kvi_cell_bytes(flags, item->key_bytes, item->payload_bytes);
     uint8_t *p = cell + kvi_align_up(KVI_LEAF_CELL_HEAD + item->key_bytes, kvi_page_align(flags));
@@ -202,8 +205,8 @@ static uint32_t emit_leaf_cell(uint8_t *cell, unsigned flags, const struct kvi_i
 }
 
 /* The same; `skip` bytes of the separator are not stored. */
-static uint32_t emit_branch_cell(uint8_t *cell, unsigned flags, const struct kvi_item *item,
-                                 uint32_t skip)
+static KVI_ALWAYS_INLINE uint32_t emit_branch_cell(uint8_t *cell, unsigned flags,
+                                                   const struct kvi_item *item, uint32_t skip)
 {
     uint32_t suffix_bytes = item->key_bytes - skip;
     uint32_t head_bytes = kvi_branch_head(flags);
@@ -216,10 +219,11 @@ static uint32_t emit_branch_cell(uint8_t *cell, unsigned flags, const struct kvi
     return head_bytes + suffix_bytes;
 }
 
-static void emit_cells(uint8_t *page, const struct kvi_node_frame *f, bool leaf,
-                       const struct kvi_item *items)
+/* `flags`: the page's. */
+static KVI_ALWAYS_INLINE void emit_cells(uint8_t *page, const struct kvi_node_frame *f, bool leaf,
+                                         unsigned flags, const struct kvi_item *items)
 {
-    enum kvi_normal normal = leaf ? kvi_leaf_normal(f->flags) : kvi_branch_normal(f->flags);
+    enum kvi_normal normal = leaf ? kvi_leaf_normal(flags) : kvi_branch_normal(flags);
     uint32_t off = f->cells_at;
 
     for (uint32_t i = 0; i < f->count; i++) {
@@ -231,10 +235,10 @@ static void emit_cells(uint8_t *page, const struct kvi_node_frame *f, bool leaf,
         kvi_le_store32(page + f->heads_at + KVI_HEAD_BYTES * i, head);
         kvi_le_store16(page + f->offs_at + 2 * i, (uint16_t)off);
         if (leaf)
-            off += emit_leaf_cell(page + off, f->flags, item);
+            off += emit_leaf_cell(page + off, flags, item);
         else
-            off += emit_branch_cell(page + off, f->flags, item,
-                                    bare ? item->key_bytes : f->prefix_bytes);
+            off +=
+                emit_branch_cell(page + off, flags, item, bare ? item->key_bytes : f->prefix_bytes);
     }
 }
 
@@ -258,8 +262,10 @@ bool kvi_node_emit(const struct kvi_geometry *g, uint8_t *page, const struct kvi
     memset(page + KVI_HEADER_BYTES + plan.prefix_bytes, 0,
            f.heads_at - KVI_HEADER_BYTES - plan.prefix_bytes);
     memset(page + f.slots_end, 0, f.cells_at - f.slots_end);
-    if (f.count)
-        emit_cells(page, &f, type == KVI_PAGE_LEAF, items + from);
+    if (f.count && f.flags == 0)
+        emit_cells(page, &f, type == KVI_PAGE_LEAF, 0, items + from);
+    else if (f.count)
+        emit_cells(page, &f, type == KVI_PAGE_LEAF, f.flags, items + from);
     return true;
 }
 

@@ -346,19 +346,10 @@ static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const 
 
 /* ---- Cells ---- */
 
-/* The rest of kvi_leaf_cell_parse where payloads are aligned. */
-static inline bool kvi_leaf_cell_parse_aligned(const struct kvi_geometry *g,
-                                               const struct kvi_node_frame *f, const uint8_t *page,
-                                               uint32_t off, struct kvi_leaf_cell *cell)
-{
-    size_t align = kvi_page_align(f->flags);
-    size_t payload = kvi_align_up((size_t)off + KVI_LEAF_CELL_HEAD + cell->key_bytes, align);
-
-    if (off & (align - 1) || kvi_align_up(payload + cell->payload_bytes, align) > g->page_size)
-        return false;
-    cell->payload = page + payload;
-    return true;
-}
+/* Where a cell's payload stands in a leaf whose payloads are aligned; NULL: not in the page. A
+ * function of its own, so that plain pages pay one test of a byte of the header. */
+const uint8_t *kvi_leaf_aligned(const struct kvi_geometry *g, const uint8_t *page, uint32_t off,
+                                uint32_t key_bytes, uint32_t payload_bytes);
 
 /* A leaf cell's key alone; false if it is not wholly in the cell area. */
 static inline bool kvi_leaf_key_parse(const struct kvi_geometry *g, const struct kvi_node_frame *f,
@@ -389,8 +380,10 @@ static inline bool kvi_leaf_cell_parse(const struct kvi_geometry *g, const struc
     cell->kind = (enum kvi_cell_kind)(word >> KVI_LEAF_KIND_SHIFT);
     cell->key = page + off + KVI_LEAF_CELL_HEAD;
     cell->payload = cell->key + cell->key_bytes;
-    if (KVI_UNLIKELY(f->flags & KVI_PAGE_ALIGN_MASK))
-        return kvi_leaf_cell_parse_aligned(g, f, page, off, cell);
+    if (KVI_UNLIKELY(kvi_header_flags(page) & KVI_PAGE_ALIGN_MASK)) {
+        cell->payload = kvi_leaf_aligned(g, page, off, cell->key_bytes, cell->payload_bytes);
+        return cell->payload != NULL;
+    }
     return KVI_LIKELY(off + KVI_LEAF_CELL_HEAD + cell->key_bytes + cell->payload_bytes <=
                       g->page_size);
 }
@@ -400,14 +393,16 @@ static inline bool kvi_branch_cell_parse(const struct kvi_geometry *g,
                                          uint32_t slot, struct kvi_branch_cell *cell)
 {
     uint32_t off = kvi_node_off(f, page, slot);
-    uint32_t head_bytes = kvi_branch_head(f->flags);
 
-    if (KVI_UNLIKELY(off < f->cells_at || off + head_bytes > g->page_size))
+    if (KVI_UNLIKELY(off < f->cells_at || off + KVI_BRANCH_CELL_HEAD > g->page_size))
         return false;
     cell->ref = kvi_ref_load(page + off);
     cell->suffix_bytes = kvi_le_load16(page + off + KVI_BRANCH_CELL_SUFFIX);
-    cell->suffix = page + off + head_bytes;
-    return KVI_LIKELY(off + head_bytes + cell->suffix_bytes <= g->page_size);
+    off += KVI_BRANCH_CELL_HEAD;
+    if (KVI_UNLIKELY(kvi_header_flags(page) & KVI_PAGE_COUNTED))
+        off += kvi_branch_head(kvi_header_flags(page)) - KVI_BRANCH_CELL_HEAD;
+    cell->suffix = page + off;
+    return KVI_LIKELY(off + cell->suffix_bytes <= g->page_size);
 }
 
 static inline uint32_t kvi_leaf_cell_word(uint32_t key_bytes, uint32_t payload_bytes,
@@ -416,8 +411,20 @@ static inline uint32_t kvi_leaf_cell_word(uint32_t key_bytes, uint32_t payload_b
     return key_bytes | payload_bytes << KVI_LEAF_SIZE_BITS | (uint32_t)kind << KVI_LEAF_KIND_SHIFT;
 }
 
-/* The counts of a branch cell, behind what every cell has; nothing in a page that does not count.
- */
+/* The counts of a branch cell, behind what every cell has; zeros, and nothing, in a page that does
+ * not count. */
+static inline struct kvi_counts kvi_branch_counts_load(const uint8_t *at, unsigned flags)
+{
+    struct kvi_counts counts = {0, 0};
+
+    if (!(flags & KVI_PAGE_COUNTED))
+        return counts;
+    counts.records = kvi_le_load48(at);
+    if (flags & KVI_PAGE_COUNTED_KEYS)
+        counts.keys = kvi_le_load48(at + KVI_BRANCH_COUNT_BYTES);
+    return counts;
+}
+
 static inline void kvi_branch_counts_store(uint8_t *at, unsigned flags, struct kvi_counts counts)
 {
     if (!(flags & KVI_PAGE_COUNTED))

@@ -14,6 +14,8 @@
 #include "format/node.h"
 
 #include "format/node_page.h"
+
+#define CELL_PREFETCH_BYTES 448u /* of a set, behind the line that its cell begins in */
 #include "format/set.h"
 #include "format/shape.h"
 
@@ -284,6 +286,15 @@ static KVI_NOINLINE int leaf_tie_other(const struct kvi_geometry *g, const uint8
     return leaf_tie(g, page, first, key, head, reversed, true, exact);
 }
 
+/* Asks for the lines of a cell whose key is about to be compared, beside the first: a set's values
+ * are then searched without waiting for each. */
+static KVI_ALWAYS_INLINE void prefetch_cell(const struct kvi_geometry *g, const uint8_t *page,
+                                            uint32_t off)
+{
+    for (uint32_t at = off + 64; at < off + 64 + CELL_PREFETCH_BYTES && at < g->page_size; at += 64)
+        __builtin_prefetch(page + at);
+}
+
 /* `plain`: as kvi_leaf_find. Else keys may repeat, and be reversed. */
 static KVI_ALWAYS_INLINE int leaf_search(const struct kvi_geometry *g, const uint8_t *page,
                                          struct kvi_key key, bool plain, bool reversed, bool *exact)
@@ -304,6 +315,8 @@ static KVI_ALWAYS_INLINE int leaf_search(const struct kvi_geometry *g, const uin
     slot = heads_below(page + f.heads_at, f.count, head);
     if (slot == f.count || kvi_node_head(&f, page, slot) != head)
         return (int)slot;
+    if (!plain && kvi_header_flags(page) & KVI_PAGE_SETS)
+        prefetch_cell(g, page, kvi_node_off(&f, page, slot));
     if (KVI_UNLIKELY(!kvi_leaf_key_parse(g, &f, page, slot, &there)))
         return -1;
     order = compare_keys(reversed, there, key, f.prefix_bytes + KVI_HEAD_BYTES);
@@ -358,6 +371,14 @@ static bool first_value(const struct kvi_geometry *g, const struct kvi_node_fram
     return true;
 }
 
+/* Whether the next slot's key may be the same. */
+static inline bool head_repeats(const struct kvi_geometry *g, const uint8_t *page, uint32_t slot)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+
+    return slot + 1 < f.count && kvi_node_head(&f, page, slot + 1) == kvi_node_head(&f, page, slot);
+}
+
 /* The slot, of those from `slot` on that have the probe's key, where its value belongs. Mostly there
  * is but one. */
 static int choose_set(const struct kvi_geometry *g, const struct kvi_shape *shape,
@@ -366,8 +387,7 @@ static int choose_set(const struct kvi_geometry *g, const struct kvi_shape *shap
     struct kvi_node_frame f = kvi_node_frame(g, page);
     struct kvi_key there;
 
-    while (probe->where != KVI_PROBE_FIRST && slot + 1 < f.count &&
-           kvi_node_head(&f, page, slot + 1) == kvi_node_head(&f, page, slot)) {
+    while (probe->where != KVI_PROBE_FIRST && head_repeats(g, page, slot)) {
         if (!kvi_leaf_key_parse(g, &f, page, slot + 1, &there))
             return -1;
         if (kvi_shape_compare_keys(shape, there, probe->key) != 0)
@@ -397,7 +417,7 @@ int kvi_leaf_probe(const struct kvi_geometry *g, const struct kvi_shape *shape, 
         slot = leaf_search(g, page, probe->key, false, true, exact);
     else
         slot = leaf_search_custom(g, shape, page, probe->key, exact);
-    if (slot < 0 || !*exact || !shape->duplicates)
+    if (slot < 0 || !*exact || !shape->duplicates || !head_repeats(g, page, (uint32_t)slot))
         return slot;
     return choose_set(g, shape, page, probe, (uint32_t)slot);
 }
@@ -440,6 +460,17 @@ int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_k
 
 /* ---- Cells ---- */
 
+const uint8_t *kvi_leaf_aligned(const struct kvi_geometry *g, const uint8_t *page, uint32_t off,
+                                uint32_t key_bytes, uint32_t payload_bytes)
+{
+    size_t align = kvi_page_align(kvi_header_flags(page));
+    size_t payload = kvi_align_up((size_t)off + KVI_LEAF_CELL_HEAD + key_bytes, align);
+
+    if (off & (align - 1) || kvi_align_up(payload + payload_bytes, align) > g->page_size)
+        return NULL;
+    return page + payload;
+}
+
 bool kvi_leaf_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
                       struct kvi_leaf_cell *cell_out)
 {
@@ -456,17 +487,24 @@ bool kvi_branch_cell_at(const struct kvi_geometry *g, const uint8_t *page, unsig
     return kvi_branch_cell_parse(g, &f, page, slot, cell_out);
 }
 
+bool kvi_branch_child(const struct kvi_geometry *g, const uint8_t *page, unsigned slot,
+                      struct kvi_ref *ref_out)
+{
+    struct kvi_node_frame f = kvi_node_frame(g, page);
+    uint32_t off = kvi_node_off(&f, page, slot);
+
+    if (KVI_UNLIKELY(off < f.cells_at || off + KVI_BRANCH_CELL_HEAD > g->page_size))
+        return false;
+    *ref_out = kvi_ref_load(page + off);
+    return true;
+}
+
 struct kvi_counts kvi_branch_counts(const uint8_t *page, const struct kvi_branch_cell *cell)
 {
     unsigned flags = kvi_header_flags(page);
-    const uint8_t *at = cell->suffix - kvi_branch_head(flags) + KVI_BRANCH_CELL_HEAD;
-    struct kvi_counts counts = {0, 0};
+    const uint8_t *stored = cell->suffix - kvi_branch_head(flags);
 
-    if (flags & KVI_PAGE_COUNTED)
-        counts.records = kvi_le_load48(at);
-    if (flags & KVI_PAGE_COUNTED && flags & KVI_PAGE_COUNTED_KEYS)
-        counts.keys = kvi_le_load48(at + KVI_BRANCH_COUNT_BYTES);
-    return counts;
+    return kvi_branch_counts_load(stored + KVI_BRANCH_CELL_HEAD, flags);
 }
 
 bool kvi_leaf_counts(const struct kvi_geometry *g, const uint8_t *page,

@@ -69,18 +69,48 @@ void kvi_set_mark_continued(uint8_t *payload, uint32_t payload_bytes, bool conti
 
 /* ---- Reading ---- */
 
+/* Where value i begins (i == count: where the last ends). */
+static uint32_t value_at(const struct kvi_set *set, uint32_t i)
+{
+    if (!set->ends)
+        return i * set->item_bytes;
+    return i ? kvi_le_load16(set->ends + (size_t)KVI_SET_END_BYTES * (i - 1)) : 0;
+}
+
+/* Eight ends at once. */
+typedef uint16_t end_vector __attribute__((vector_size(16)));
+
+/* Whether the first `count` ends ascend, less those behind the last whole vector. */
+static bool ends_ascend(const uint8_t *ends, uint32_t count, uint32_t *seen_out)
+{
+    end_vector wrong = {0};
+    uint64_t halves[2];
+    uint32_t i = 1;
+
+    for (; __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && i + 8 <= count; i += 8) {
+        end_vector before, end;
+
+        memcpy(&before, ends + (size_t)KVI_SET_END_BYTES * (i - 1), sizeof(before));
+        memcpy(&end, ends + (size_t)KVI_SET_END_BYTES * i, sizeof(end));
+        wrong |= (end_vector)(before > end);
+    }
+    *seen_out = i;
+    memcpy(halves, &wrong, sizeof(halves));
+    return (halves[0] | halves[1]) == 0;
+}
+
 /* Whether the ends ascend up to the last, which is that of all values. */
 static bool ends_ok(const struct kvi_set *set)
 {
-    uint32_t before = 0, wrong = 0;
+    uint32_t i;
 
-    for (uint32_t i = 0; i < set->count; i++) { /* without a branch for each */
-        uint32_t end = kvi_fast_load16(set->ends + (size_t)KVI_SET_END_BYTES * i);
-
-        wrong |= end < before;
-        before = end;
+    if (!ends_ascend(set->ends, set->count, &i))
+        return false;
+    for (; i < set->count; i++) {
+        if (value_at(set, i) > value_at(set, i + 1))
+            return false;
     }
-    return !wrong && before == set->values_bytes;
+    return value_at(set, set->count) == set->values_bytes;
 }
 
 bool kvi_set_open(const uint8_t *payload, uint32_t payload_bytes, struct kvi_set *set_out)
@@ -174,14 +204,6 @@ uint32_t kvi_set_find(const struct kvi_shape *shape, const struct kvi_set *set,
 }
 
 /* ---- Edits ---- */
-
-/* Where value i begins (i == count: where the last ends). */
-static uint32_t value_at(const struct kvi_set *set, uint32_t i)
-{
-    if (!set->ends)
-        return i * set->item_bytes;
-    return i ? kvi_le_load16(set->ends + (size_t)KVI_SET_END_BYTES * (i - 1)) : 0;
-}
 
 /* The size that values [from, end) have in common: 0 if there is none, or it is 0. Not to be asked
  * of no values. */

@@ -10,7 +10,7 @@
  *   level.c   open, close, merge                         write.c   sorted, merged writes
  *   run.c     overflow runs                              refs.c    references with tag 0 in a page
  *   seal.c    checksums from the leaves up               store.c   the writer's mapping
- *                                                        images.c, pgset.c, pool.c   containers
+ *   stage.c   pages of a bulk build                      images.c, pgset.c, pool.c   containers
  */
 #ifndef KVI_PAGER_INSIDE_H
 #define KVI_PAGER_INSIDE_H
@@ -50,6 +50,7 @@ struct kvi_pager {
     uint64_t pages_written; /* or tried to be, by spill, put_run, write */
     uint64_t *write_ns;     /* gets the time spent in writes; NULL: no clock is asked */
     uint32_t clock;         /* images made so far, wrapping: the age of images */
+    bool staging;           /* what is being written comes from a bulk build */
     int broken;             /* a change stopped half-way: the result that every later one gets */
 };
 
@@ -121,6 +122,12 @@ static inline void kvi_refs_set_tag(uint8_t *page, const struct kvi_unsealed *un
 {
     kvi_le_store32(page + unsealed->at + 6, tag);
 }
+
+/* ---- run.c ---- */
+
+/* A new run, written to its place from the caller's memory in a call of its own. */
+KVI_MUST_CHECK int kvi_pager_write_run(struct kvi_pager *pager, const void *value,
+                                       uint64_t size_bytes, struct kvi_ref *ref);
 
 /* ---- write.c ---- */
 

@@ -111,6 +111,31 @@ KVI_MUST_CHECK int kvi_pager_reserve_run(struct kvi_pager *pager, uint64_t size_
 KVI_MUST_CHECK int kvi_pager_free_run(struct kvi_pager *pager, struct kvi_ref ref,
                                       uint64_t size_bytes);
 
+/* ---- Pages that come complete: stage.c ---- */
+
+/* A way to the file for pages and runs that are not changed again once they are filled (bulk
+ * builds): sealed when they are done, written early in long calls, never in the dirty table. What
+ * is staged may be read after a flush. A failure leaves the pager fit for closing only. */
+struct kvi_stage;
+KVI_MUST_CHECK int kvi_stage_open(struct kvi_pager *pager, struct kvi_stage **stage_out);
+
+/* Drops what was not flushed: for an abort. NULL is allowed. */
+void kvi_stage_close(struct kvi_stage *stage);
+
+/* A buffer with an initialised header (type, level, txnid), the rest undefined: owned by the caller
+ * until it puts it, complete, or drops it (NULL is allowed). */
+KVI_MUST_CHECK int kvi_stage_page(struct kvi_stage *stage, enum kvi_page_type type, unsigned level,
+                                  uint8_t **page_out);
+KVI_MUST_CHECK int kvi_stage_put(struct kvi_stage *stage, uint8_t *page, struct kvi_ref *ref_out);
+void kvi_stage_drop(struct kvi_stage *stage, uint8_t *page);
+
+/* A run with a copy of `value`. */
+KVI_MUST_CHECK int kvi_stage_run(struct kvi_stage *stage, const void *value, uint64_t size_bytes,
+                                 struct kvi_ref *ref_out);
+
+/* Writes all that is done. */
+KVI_MUST_CHECK int kvi_stage_flush(struct kvi_stage *stage);
+
 /* ---- Budget, sealing, writing ---- */
 
 /* Whether images exceed the budget: the tree asks before a change, lets all its page pointers go,

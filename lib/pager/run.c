@@ -66,8 +66,8 @@ static int write_run(const struct kvi_pager *pager, uint64_t pgno, uint8_t *head
     return rc;
 }
 
-static int put_direct(struct kvi_pager *pager, const void *value, uint64_t size_bytes,
-                      struct kvi_ref *ref)
+int kvi_pager_write_run(struct kvi_pager *pager, const void *value, uint64_t size_bytes,
+                        struct kvi_ref *ref)
 {
     const size_t skip = KVI_HEADER_CHECKSUM + 8;
     uint64_t pages = kvi_run_pages(kvi_pager_geometry(pager), size_bytes);
@@ -128,7 +128,7 @@ int kvi_pager_put_run(struct kvi_pager *pager, const void *value, uint64_t size_
     if (rc)
         return rc;
     if (size_bytes >= KVI_RUN_DIRECT_BYTES)
-        return put_direct(pager, value, size_bytes, ref_out);
+        return kvi_pager_write_run(pager, value, size_bytes, ref_out);
     rc = make_run(pager, KVI_IMAGE_RUN, size_bytes, ref_out, &data);
     if (!rc)
         memcpy(data, value, (size_t)size_bytes);

@@ -52,9 +52,9 @@ struct kvi_change {
     struct kvi_key key;   /* of the record; kept for the whole change once `rewritten` */
     struct kvi_key value; /* with duplicates: of the pair; likewise */
     unsigned item;        /* with duplicates: which value of the set at `path` */
-    bool append;        /* the insert goes on an ascending run: leave full pages behind */
-    bool rewritten;     /* pages were rewritten, so that the path is void */
-    uint8_t *landed;    /* then: the leaf that holds the record now, and its slot there */
+    bool append;          /* the insert goes on an ascending run: leave full pages behind */
+    bool rewritten;       /* pages were rewritten, so that the path is void */
+    uint8_t *landed;      /* then: the leaf that holds the record now, and its slot there */
     unsigned landed_slot;
 };
 

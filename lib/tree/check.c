@@ -39,7 +39,7 @@ struct check {
     uint64_t findings;
     uint64_t entries, keys, pages_branch, pages_leaf, pages_overflow;
     struct kvi_path path;
-    struct bounds bounds[KVI_DEPTH_MAX];      /* of the page at each step */
+    struct bounds bounds[KVI_DEPTH_MAX];       /* of the page at each step */
     struct kvi_counts expected[KVI_DEPTH_MAX]; /* what the parent's cell says is below it */
     struct kvi_counts below[KVI_DEPTH_MAX];    /* what was found there so far */
     struct kvi_leaf_cell last;                 /* of the leaf before, if has_last */
@@ -152,8 +152,7 @@ static struct kvi_key edge_value(const struct check *check, const struct kvi_lea
 {
     struct kvi_set set;
 
-    if (!check->tree->shape.duplicates ||
-        !kvi_set_open(cell->payload, cell->payload_bytes, &set))
+    if (!check->tree->shape.duplicates || !kvi_set_open(cell->payload, cell->payload_bytes, &set))
         return (struct kvi_key){NULL, 0};
     return kvi_set_value(&set, last ? set.count - 1 : 0);
 }
@@ -161,9 +160,9 @@ static struct kvi_key edge_value(const struct check *check, const struct kvi_lea
 /* Whether the first set of a leaf is marked as it stands to the last of the leaf before. */
 static bool mark_right(const struct check *check, const struct kvi_leaf_cell *first)
 {
-    bool same = check->has_last && first->key_bytes == check->last.key_bytes &&
-                (first->key_bytes == 0 ||
-                 memcmp(first->key, check->last.key, first->key_bytes) == 0);
+    bool same =
+        check->has_last && first->key_bytes == check->last.key_bytes &&
+        (first->key_bytes == 0 || memcmp(first->key, check->last.key, first->key_bytes) == 0);
 
     return !check->tree->shape.duplicates ||
            kvi_set_is_continued(first->payload, first->payload_bytes) == same;
@@ -187,8 +186,7 @@ static int check_leaf(struct check *check, unsigned index, const char **what_out
     rc = record_inside(check, &check->bounds[index], (struct kvi_key){first.key, first.key_bytes},
                        edge_value(check, &first, false), &low);
     if (!rc)
-        rc = record_inside(check, &check->bounds[index],
-                           (struct kvi_key){last.key, last.key_bytes},
+        rc = record_inside(check, &check->bounds[index], (struct kvi_key){last.key, last.key_bytes},
                            edge_value(check, &last, true), &high);
     *what_out = NULL;
     if (!low || !high)

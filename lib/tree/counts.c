@@ -80,8 +80,7 @@ static int branch_counts(const struct kvi_tree *tree, const uint8_t *page,
     return 0;
 }
 
-int kvi_counts_page(const struct kvi_tree *tree, const uint8_t *page,
-                    struct kvi_counts *counts_out)
+int kvi_counts_page(const struct kvi_tree *tree, const uint8_t *page, struct kvi_counts *counts_out)
 {
     *counts_out = (struct kvi_counts){0, 0};
     if (!tree->shape.counted)

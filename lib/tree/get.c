@@ -58,29 +58,29 @@ static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_k
     const struct kvi_view *view = tree->view;
     const struct kvi_geometry *g = &view->map->geometry;
     struct kvi_ref ref = tree->record.root;
-    struct kvi_branch_cell cell;
     const uint8_t *page;
 
     for (unsigned level = tree->record.depth - 1u; level > 0; level--) {
+        uint64_t pgno = ref.pgno;
         int rc = kvi_view_page(view, ref, KVI_PAGE_BRANCH, level, &page);
         int slot;
 
         if (KVI_UNLIKELY(rc))
             return rc;
         if (KVI_UNLIKELY(!kvi_node_frame_ok(g, page)))
-            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad frame");
+            return kvi_tree_damaged(tree, pgno, "branch page with a bad frame");
         slot = kvi_branch_find(g, page, key);
-        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
-            return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
-        ref = cell.ref;
+        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_child(g, page, (unsigned)slot, &ref)))
+            return kvi_tree_damaged(tree, pgno, "branch page with a bad cell");
         kvi_tree_prefetch(view, ref, level - 1);
     }
     return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
 }
 
-/* The same in a write txn, through the pager, and with a custom order in any. */
-static int find_leaf_slowly(const struct kvi_tree *tree, const struct kvi_probe *probe,
-                            const uint8_t **leaf_out)
+/* The same in a write txn, through the pager; with a user's order in any txn, and then by the probe
+ * (NULL: none). */
+static int find_leaf_slowly(const struct kvi_tree *tree, struct kvi_key key,
+                            const struct kvi_probe *custom, const uint8_t **leaf_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
     struct kvi_ref ref = tree->record.root;
@@ -92,7 +92,8 @@ static int find_leaf_slowly(const struct kvi_tree *tree, const struct kvi_probe 
 
         if (rc)
             return rc;
-        slot = kvi_branch_probe(g, &tree->shape, page, probe);
+        slot = custom ? kvi_branch_probe(g, &tree->shape, page, custom)
+                      : kvi_branch_find(g, page, key);
         if (KVI_UNLIKELY(slot < 0))
             return kvi_tree_damaged(tree, ref.pgno, "branch page with a bad cell");
         rc = kvi_tree_child(tree, page, (unsigned)slot, &ref);
@@ -142,8 +143,8 @@ static KVI_NOINLINE int get_first(struct kvi_tree *tree, struct kvi_key key,
     return load(tree, leaf->page, (int)leaf->slot, exact, value_out);
 }
 
-/* In a write txn, and in a tree that is not plain. */
-static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
+/* In a tree of any shape. */
+static KVI_NOINLINE int get_shaped(struct kvi_tree *tree, struct kvi_key key,
                                    struct kvi_tree_value *value_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
@@ -156,7 +157,7 @@ static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
     if (rc)
         return rc;
     if (tree->pager || tree->shape.custom)
-        rc = find_leaf_slowly(tree, &probe, &leaf);
+        rc = find_leaf_slowly(tree, probe.separator, tree->shape.custom ? &probe : NULL, &leaf);
     else
         rc = find_leaf(tree, probe.separator, &leaf);
     if (!rc && KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
@@ -171,6 +172,36 @@ static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
     return load(tree, leaf, slot, exact, value_out);
 }
 
+/* Integer keys without duplicates, in a read txn: the same bytes are the same key, so that the cell
+ * to which the heads lead is compared as it stands. */
+static KVI_NOINLINE int get_integer(struct kvi_tree *tree, struct kvi_key key,
+                                    struct kvi_tree_value *value_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_leaf_cell cell;
+    const uint8_t *leaf;
+    uint64_t normal;
+    int rc, slot;
+
+    if (KVI_UNLIKELY(key.size != sizeof(normal)))
+        return get_shaped(tree, key, value_out);
+    normal = __builtin_bswap64(kvi_le_load64(key.data));
+    kvi_le_store64((uint8_t *)&normal, normal);
+    rc = find_leaf(tree, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)}, &leaf);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf) || kvi_header_flags(leaf) != tree->leaf_flags))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
+    slot = kvi_leaf_aim(g, leaf, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)});
+    if (slot >= (int)kvi_header_count(leaf))
+        return KV_ENOTFOUND;
+    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, leaf, (unsigned)slot, &cell)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    if (KVI_LIKELY(cell.key_bytes == key.size && memcmp(cell.key, key.data, sizeof(normal)) == 0))
+        return kvi_value_load(tree, &cell, value_out);
+    return get_shaped(tree, key, value_out); /* another with this head */
+}
+
 int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
@@ -182,9 +213,12 @@ int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_valu
     memset(value_out, 0, sizeof(*value_out));
     if (KVI_UNLIKELY(rc))
         return rc;
-    if (tree->pager || !tree->shape.plain)
-        return get_slowly(tree, key, value_out);
-    rc = find_leaf(tree, key, &leaf);
+    if (KVI_UNLIKELY(!tree->shape.plain)) {
+        if (!tree->pager && tree->shape.key_order == KV_ORDER_UINT && !tree->shape.duplicates)
+            return get_integer(tree, key, value_out);
+        return get_shaped(tree, key, value_out);
+    }
+    rc = tree->pager ? find_leaf_slowly(tree, key, NULL, &leaf) : find_leaf(tree, key, &leaf);
     if (KVI_UNLIKELY(rc))
         return rc;
     if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))

@@ -37,6 +37,7 @@ struct lane {
 
 struct group {
     struct kvi_tree *tree;
+    struct kvi_probe *probes; /* of the lanes' keys, in a tree that is not plain; else NULL */
     unsigned count;
     struct lane lanes[GROUP_MAX];
 };
@@ -98,18 +99,19 @@ static int step(struct group *group, unsigned level)
 
     for (unsigned i = 0; i < group->count; i++) {
         struct lane *lane = &group->lanes[i];
-        struct kvi_branch_cell cell;
+        uint64_t pgno = lane->ref.pgno;
         const uint8_t *page;
         int slot;
         int rc = enter(tree, lane->ref, level, &page);
 
         if (KVI_UNLIKELY(rc))
             return rc;
-        slot = kvi_branch_find(g, page, lane->key);
-        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_cell_at(g, page, (unsigned)slot, &cell)))
-            return kvi_tree_damaged(tree, lane->ref.pgno, "branch page with a bad cell");
-        lane->ref = cell.ref;
-        ask_first(tree->view, cell.ref);
+        slot = KVI_UNLIKELY(tree->shape.custom)
+                   ? kvi_branch_probe(g, &tree->shape, page, &group->probes[i])
+                   : kvi_branch_find(g, page, lane->key);
+        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_child(g, page, (unsigned)slot, &lane->ref)))
+            return kvi_tree_damaged(tree, pgno, "branch page with a bad cell");
+        ask_first(tree->view, lane->ref);
     }
     ask_rest(group, level - 1);
     return 0;
@@ -126,7 +128,8 @@ static int aim(struct group *group)
 
         if (KVI_UNLIKELY(rc))
             return rc;
-        lane->slot = kvi_leaf_aim(g, lane->page, lane->key);
+        if (KVI_LIKELY(!group->probes))
+            lane->slot = kvi_leaf_aim(g, lane->page, lane->key);
     }
     return 0;
 }
@@ -153,6 +156,19 @@ static inline int show(const struct kvi_tree *tree, const struct kvi_leaf_cell *
     return 0;
 }
 
+static int show_one(struct kvi_tree *tree, const struct kv_val *key, struct kv_val *value_out,
+                    size_t *found)
+{
+    struct kvi_tree_value value;
+    int rc = kvi_tree_get(tree, (struct kvi_key){key->data, key->size}, &value);
+
+    if (rc || value.kind == KVI_CELL_TABLE)
+        return rc == KV_ENOTFOUND ? 0 : rc;
+    *value_out = (struct kv_val){(size_t)value.size_bytes, (void *)(uintptr_t)value.data};
+    *found += 1;
+    return 0;
+}
+
 static int compare(const struct group *group, struct kv_val *values_out, size_t *found)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(group->tree);
@@ -173,58 +189,106 @@ static int compare(const struct group *group, struct kv_val *values_out, size_t 
     return 0;
 }
 
+/* The same in a tree that is not plain. Behind the end of a leaf a key with duplicates may have its
+ * first value in the next one: that is rare, and left to a get. */
+static int compare_probes(const struct group *group, const struct kv_val *keys,
+                          struct kv_val *values_out, size_t *found)
+{
+    struct kvi_tree *tree = group->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+
+    for (unsigned i = 0; i < group->count; i++) {
+        const struct lane *lane = &group->lanes[i];
+        struct kvi_leaf_cell cell;
+        bool exact;
+        int slot = kvi_leaf_probe(g, &tree->shape, lane->page, &group->probes[i], &exact);
+        int rc = 0;
+
+        if (KVI_UNLIKELY(slot < 0 ||
+                         (exact && !kvi_leaf_cell_at(g, lane->page, (unsigned)slot, &cell))))
+            return kvi_tree_damaged(tree, lane->ref.pgno, "leaf page with a bad cell");
+        if (exact)
+            rc = show(tree, &cell, &values_out[i], found);
+        else if (tree->shape.duplicates && slot == (int)kvi_header_count(lane->page))
+            rc = show_one(tree, &keys[i], &values_out[i], found);
+        if (KVI_UNLIKELY(rc))
+            return rc;
+    }
+    return 0;
+}
+
 /* ---- Groups ---- */
 
-static int get_group(struct group *group, const struct kv_val *keys, struct kv_val *values_out,
-                     size_t *found)
+/* Down to the leaves, from lanes that have their keys. */
+static int descend(struct group *group)
 {
     const struct kvi_tree *tree = group->tree;
     int rc = 0;
 
-    for (unsigned i = 0; i < group->count; i++) {
-        group->lanes[i].key = (struct kvi_key){keys[i].data, keys[i].size};
+    for (unsigned i = 0; i < group->count; i++)
         group->lanes[i].ref = tree->record.root;
-        values_out[i] = (struct kv_val){0, NULL};
-    }
     for (unsigned level = tree->record.depth - 1u; !rc && level > 0; level--)
         rc = step(group, level);
-    if (!rc)
-        rc = aim(group);
+    return rc ? rc : aim(group);
+}
+
+static int get_plain(struct group *group, const struct kv_val *keys, struct kv_val *values_out,
+                     size_t *found)
+{
+    int rc;
+
+    for (unsigned i = 0; i < group->count; i++)
+        group->lanes[i].key = (struct kvi_key){keys[i].data, keys[i].size};
+    rc = descend(group);
     return rc ? rc : compare(group, values_out, found);
 }
 
-/* One key in a tree of any shape. */
-static int get_one(struct kvi_tree *tree, const struct kv_val *key, struct kv_val *value_out,
-                   size_t *found)
+static KVI_NOINLINE int get_probes(struct group *group, const struct kv_val *keys,
+                                   struct kv_val *values_out, size_t *found)
 {
-    struct kvi_tree_value value;
-    int rc = kvi_tree_get(tree, (struct kvi_key){key->data, key->size}, &value);
+    struct kvi_probe probes[GROUP_MAX];
+    unsigned made = 0;
+    int rc = 0;
 
-    if (rc || value.kind == KVI_CELL_TABLE)
-        return rc == KV_ENOTFOUND ? 0 : rc;
-    *value_out = (struct kv_val){(size_t)value.size_bytes, (void *)(uintptr_t)value.data};
-    *found += 1;
-    return 0;
+    group->probes = probes;
+    for (; made < group->count; made++) {
+        struct kvi_key key = {keys[made].data, keys[made].size};
+
+        rc = kvi_tree_probe(group->tree, key, (struct kvi_key){NULL, 0}, KVI_PROBE_FIRST,
+                            &probes[made]);
+        if (rc)
+            break;
+        group->lanes[made].key = probes[made].separator;
+    }
+    if (!rc)
+        rc = descend(group);
+    if (!rc)
+        rc = compare_probes(group, keys, values_out, found);
+    while (made > 0)
+        kvi_probe_release(&probes[--made]);
+    group->probes = NULL;
+    return rc;
 }
 
 int kvi_tree_get_many(struct kvi_tree *tree, const struct kv_val *keys, size_t count,
                       struct kv_val *values_out, size_t *found_out)
 {
-    bool turns = tree->shape.plain && tree->record.depth > 0 && count > 1;
-    struct group group;
+    struct group group = {.tree = tree};
     int rc = 0;
 
     *found_out = 0;
+    for (size_t i = 0; i < count; i++)
+        values_out[i] = (struct kv_val){0, NULL};
+    if (tree->record.depth == 0)
+        return 0;
     if (KVI_UNLIKELY(tree->record.depth > KVI_DEPTH_MAX))
         return kvi_tree_damaged(tree, tree->record.root.pgno, "tree deeper than possible");
-    group.tree = tree;
-    for (size_t at = 0; !rc && turns && at < count; at += group.count) {
+    for (size_t at = 0; !rc && at < count; at += group.count) {
         group.count = count - at < GROUP_MAX ? (unsigned)(count - at) : GROUP_MAX;
-        rc = get_group(&group, keys + at, values_out + at, found_out);
-    }
-    for (size_t i = 0; !rc && !turns && i < count; i++) {
-        values_out[i] = (struct kv_val){0, NULL};
-        rc = get_one(tree, &keys[i], &values_out[i], found_out);
+        if (tree->shape.plain)
+            rc = get_plain(&group, keys + at, values_out + at, found_out);
+        else
+            rc = get_probes(&group, keys + at, values_out + at, found_out);
     }
     return rc;
 }

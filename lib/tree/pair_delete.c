@@ -182,7 +182,8 @@ static int join(struct kvi_change *change, unsigned slot, bool *joined_out)
 
     if (slot + 1 >= kvi_header_count(leaf->page))
         return 0;
-    if (!kvi_leaf_cell_at(g, leaf->page, slot, &a) || !kvi_leaf_cell_at(g, leaf->page, slot + 1, &b))
+    if (!kvi_leaf_cell_at(g, leaf->page, slot, &a) ||
+        !kvi_leaf_cell_at(g, leaf->page, slot + 1, &b))
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->page), "leaf page with a bad cell");
     if (!kvi_pair_same_key(&a, &b))
         return 0;

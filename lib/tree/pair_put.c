@@ -389,6 +389,8 @@ static int put_in_set(struct kvi_change *change, struct kvi_place *place, uint32
             rc = kvi_pair_load(change, place);
     }
     if (!rc)
+        rc = take_key(change, &place->cell);
+    if (!rc)
         rc = kvi_pair_keep(change, leaf->image);
     if (rc)
         return rc;

@@ -33,12 +33,9 @@ int kvi_tree_page(const struct kvi_tree *tree, struct kvi_ref ref, unsigned leve
 int kvi_tree_child(const struct kvi_tree *tree, const uint8_t *branch, unsigned slot,
                    struct kvi_ref *ref_out)
 {
-    struct kvi_branch_cell cell;
-
     if (KVI_UNLIKELY(slot >= kvi_header_count(branch) ||
-                     !kvi_branch_cell_at(kvi_tree_geometry(tree), branch, slot, &cell)))
+                     !kvi_branch_child(kvi_tree_geometry(tree), branch, slot, ref_out)))
         return kvi_tree_damaged(tree, kvi_header_pgno(branch), "branch page with a bad cell");
-    *ref_out = cell.ref;
     return 0;
 }
 
@@ -260,8 +257,8 @@ int kvi_path_first(struct kvi_tree *tree, struct kvi_key key, struct kvi_path *p
         return rc == KV_ENOTFOUND ? 0 : rc;
     if (!kvi_leaf_cell_at(kvi_tree_geometry(tree), leaf->page, 0, &cell))
         return kvi_tree_damaged(tree, kvi_header_pgno(leaf->page), "leaf page with a bad cell");
-    *exact_out = kvi_shape_compare_keys(&tree->shape, (struct kvi_key){cell.key, cell.key_bytes},
-                                        key) == 0;
+    *exact_out =
+        kvi_shape_compare_keys(&tree->shape, (struct kvi_key){cell.key, cell.key_bytes}, key) == 0;
     return 0;
 }
 

@@ -92,7 +92,8 @@ static int insert_by_split(struct kvi_change *change, struct kvi_new_value *valu
     return 0;
 }
 
-void kvi_put_note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot, unsigned item)
+static inline void note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot,
+                             unsigned item)
 {
     uint64_t pgno = kvi_header_pgno(leaf);
     bool next = pgno == tree->tail_pgno &&
@@ -103,6 +104,11 @@ void kvi_put_note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot
     tree->tail_pgno = pgno;
     tree->tail_slot = slot;
     tree->tail_item = item;
+}
+
+void kvi_put_note_tail(struct kvi_tree *tree, const uint8_t *leaf, unsigned slot, unsigned item)
+{
+    note_tail(tree, leaf, slot, item);
 }
 
 bool kvi_put_on_tail(const struct kvi_change *change, bool at_end)
@@ -143,7 +149,7 @@ static int insert(struct kvi_change *change, struct kvi_new_value *value, struct
 
     if (rc)
         return rc;
-    kvi_put_note_tail(tree, leaf->image, leaf->slot, 0);
+    note_tail(tree, leaf->image, leaf->slot, 0);
     place = kvi_leaf_insert(kvi_tree_geometry(tree), leaf->image, leaf->slot, change->key,
                             value->kind, value->payload_bytes);
     if (place) {
@@ -417,7 +423,7 @@ static KVI_ALWAYS_INLINE int put_last(struct kvi_tree *tree, struct kvi_key key,
         put->space = place;
     else if (put->size_bytes)
         memcpy(place, put->data, put->size_bytes);
-    kvi_put_note_tail(tree, leaf, slot, 0);
+    note_tail(tree, leaf, slot, 0);
     tree->record.entries++;
     tree->changed = true;
     return 0;

@@ -178,8 +178,7 @@ int kvi_leaf_separator(struct kvi_change *change, const struct kvi_item *left,
     int rc;
 
     if (tree->shape.plain) {
-        *separator_out =
-            (struct kvi_key){right_key.data, kvi_separator_bytes(left_key, right_key)};
+        *separator_out = (struct kvi_key){right_key.data, kvi_separator_bytes(left_key, right_key)};
         return 0;
     }
     rc = edge_value(tree, left, true, &left_value);
@@ -192,8 +191,8 @@ int kvi_leaf_separator(struct kvi_change *change, const struct kvi_item *left,
     if (!room)
         return kvi_error(ENOMEM, "no memory for a separator");
     separator_out->data = room;
-    separator_out->size = kvi_separator_make(&tree->shape, left_key, left_value, right_key,
-                                             right_value, room);
+    separator_out->size =
+        kvi_separator_make(&tree->shape, left_key, left_value, right_key, right_value, room);
     return 0;
 }
 

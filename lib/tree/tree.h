@@ -208,7 +208,8 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree);
 /* ---- Bulk build ---- */
 
 /* As kv_bulk_*, in a tree of a write txn. `fill` in percent. */
-KVI_MUST_CHECK int kvi_bulk_begin(struct kvi_tree *tree, unsigned fill, struct kvi_bulk **bulk_out);
+KVI_MUST_CHECK int kvi_bulk_begin(struct kvi_tree *tree, unsigned fill, bool trusted,
+                                  struct kvi_bulk **bulk_out);
 KVI_MUST_CHECK int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key,
                                 const struct kvi_tree_put *put, uint32_t flags);
 /* Puts what was built in its place in the tree; frees. */

@@ -17,13 +17,17 @@
 
 #define LAZY_SHARE 8u /* of the pages in use that may wait for a flush while the file grows */
 
-/* How much write-back is started at a time: a part of what makes a durable point due. */
+/* How much write-back is started at a time: a part of what makes a durable point due. And how long
+ * after the last start, or the first commit that waits: a writer that reaches its next point sooner
+ * would only write pages that it is about to free, and wait for the disk's queue. */
 #ifdef KVI_SMALL_LIMITS
 #define WRITE_BACK_BYTES_MIN ((uint64_t)64 << 10)
 #define WRITE_BACK_BYTES_MAX ((uint64_t)64 << 10)
+#define WRITE_BACK_MS 0u
 #else
 #define WRITE_BACK_BYTES_MIN ((uint64_t)4 << 20)
 #define WRITE_BACK_BYTES_MAX ((uint64_t)64 << 20)
+#define WRITE_BACK_MS 100u
 #endif
 #define WRITE_BACK_SHARE 8u
 
@@ -112,18 +116,33 @@ static uint64_t write_back_bytes(const struct kv_env *env)
     return bytes < WRITE_BACK_BYTES_MIN ? WRITE_BACK_BYTES_MIN : bytes;
 }
 
+static bool write_back_due(const struct kv_txn *txn, uint64_t pages, uint64_t now)
+{
+    const struct kv_env *env = txn->env;
+    uint64_t since = atomic_load(&env->shared->unflushed_since_ns);
+
+    if (since < env->write_back_ns)
+        since = env->write_back_ns;
+    return (pages - env->write_back_pages) << env->geometry.page_shift >= write_back_bytes(env) &&
+           now >= since + WRITE_BACK_MS * (uint64_t)1000000;
+}
+
 /* KV_NONE starts no I/O by itself. */
 static int write_back_early(struct kv_txn *txn)
 {
     struct kv_env *env = txn->env;
     uint64_t pages = atomic_load(&env->shared->unflushed_pages);
+    uint64_t now;
 
     if (pages < env->write_back_pages) /* a durable point came between */
         env->write_back_pages = 0;
-    if (txn->durability != KV_LAZY ||
-        (pages - env->write_back_pages) << env->geometry.page_shift < write_back_bytes(env))
+    if (txn->durability != KV_LAZY)
+        return 0;
+    now = kvi_os->monotonic_ns();
+    if (!write_back_due(txn, pages, now))
         return 0;
     env->write_back_pages = pages;
+    env->write_back_ns = now;
     return kvi_durable_write_back(env);
 }
 

@@ -48,6 +48,7 @@ struct kv_env {
     struct kvi_registry *registry;       /* own lock */
     struct kvi_comparators *comparators; /* own lock */
     uint64_t write_back_pages;    /* writer: shared.unflushed_pages when write-back was started */
+    uint64_t write_back_ns;       /* writer: and when that was */
     _Atomic(uint64_t) file_bytes; /* size of the data file as last seen; writer changes the file */
     _Atomic(uint64_t) users;      /* txns, and calls under way, that may touch the mapping */
     _Atomic(bool) remapping;      /* the mapping is being replaced: nobody may become a user */

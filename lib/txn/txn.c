@@ -23,6 +23,8 @@ int kvi_txn_why_not(const struct kv_txn *txn, bool change)
         return kvi_error(KV_EBADTXN, "a change in this txn has failed: it can only be aborted");
     if (txn->state == KVI_TXN_RESET)
         return kvi_error(KV_EBADTXN, "the txn was reset and not renewed");
+    if (txn->state == KVI_TXN_BULK)
+        return kvi_error(KV_EBADTXN, "the txn has a bulk build that was not ended");
     if (txn->child)
         return kvi_error(KV_EBADTXN, "the txn has a live nested txn");
     if (change && !txn->write)
@@ -87,6 +89,15 @@ void kvi_txn_lap(struct kv_txn *txn, uint64_t *since, uint64_t *spent)
     if (now > *since)
         *spent += now - *since;
     *since = now;
+}
+
+void kvi_txn_drop_bulk(struct kv_txn *txn)
+{
+    if (!txn->bulk)
+        return;
+    kvi_bulk_abort(txn->bulk->bulk);
+    free(txn->bulk);
+    txn->bulk = NULL;
 }
 
 void kvi_txn_free(struct kv_txn *txn)
@@ -220,7 +231,7 @@ int kvi_txn_commit(struct kv_txn *txn)
 
     if (kvi_lockfile_forked(txn->env->lockfile))
         return kvi_error(KV_EFORKED, "%s: the txn belongs to the parent process", txn->env->path);
-    if (!txn->write || txn->state == KVI_TXN_FAILED || txn->child) {
+    if (!txn->write || txn->state != KVI_TXN_ACTIVE || txn->child) {
         rc = txn->write ? kvi_txn_usable(txn, true) : 0;
         kvi_txn_abort(txn);
         return rc;
@@ -245,6 +256,7 @@ void kvi_txn_abort(struct kv_txn *txn)
     if (kvi_lockfile_forked(txn->env->lockfile)) {
         return; /* the parent's memory, locks and slots: left alone */
     }
+    kvi_txn_drop_bulk(txn);
     if (!txn->write)
         kvi_txn_end_read(txn);
     else if (!txn->parent)

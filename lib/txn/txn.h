@@ -3,8 +3,8 @@
  * Transactions: a pinned snapshot, and for writers the changes on top of it.
  *
  * States. ACTIVE; RESET (a reader without snapshot, waiting for renew); FAILED (a change went wrong
- * half-way: only abort remains, so that tree code needs no undo). A txn with a live child refuses
- * everything but abort.
+ * half-way: only abort remains, so that tree code needs no undo); BULK (a table is in a bulk build,
+ * whose own functions alone go on). A txn with a live child refuses everything but abort.
  *
  * Tables. Each table used in a txn has an entry with its tree, found by handle; named tables'
  * records are read from the main table at first use and written back at commit. A dropped table's
@@ -31,7 +31,7 @@
 #include "txn/durable.h"
 #include "txn/env.h"
 
-enum kvi_txn_state { KVI_TXN_ACTIVE, KVI_TXN_RESET, KVI_TXN_FAILED };
+enum kvi_txn_state { KVI_TXN_ACTIVE, KVI_TXN_RESET, KVI_TXN_FAILED, KVI_TXN_BULK };
 
 /* Which sizes of keys and values a table takes, so that a call needs no look at its shape: size -
  * low < count. A count of 0 sends every call to the function that knows. */
@@ -108,6 +108,7 @@ struct kv_txn {
     struct kvi_live live;    /* top txn */
     struct kvi_space *space; /* top txn's, shared by nested ones */
     struct kvi_pager *pager;
+    struct kv_bulk *bulk;       /* the bulk build, NULL: none */
     struct kv_latency *latency; /* the user's, NULL: no clock is asked */
     struct kv_latency spent;    /* so far */
     bool marked;                /* the user's marker was changed */
@@ -127,6 +128,13 @@ struct kv_cursor {
     uint32_t epoch; /* of the txn when it was last bound */
     struct kv_cursor *next;
     struct kv_cursor **link; /* the pointer that points here */
+};
+
+/* A bulk build of the API. */
+struct kv_bulk {
+    struct kv_txn *txn;
+    struct kvi_txn_table *table;
+    struct kvi_bulk *bulk;
 };
 
 /* ---- txn.c: begin and end ---- */
@@ -164,6 +172,9 @@ void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker);
  * anew. */
 uint64_t kvi_txn_now(const struct kv_txn *txn);
 void kvi_txn_lap(struct kv_txn *txn, uint64_t *since, uint64_t *spent);
+
+/* Frees the txn's bulk build, if there is one, as it stands. */
+void kvi_txn_drop_bulk(struct kv_txn *txn);
 
 /* Frees a txn's tables, cursors and memory; pages and locks are dealt with before. */
 void kvi_txn_free(struct kv_txn *txn);
