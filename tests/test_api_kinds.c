@@ -462,6 +462,30 @@ START_TEST(cursors_and_handles_outlive_a_change_of_kind)
 }
 END_TEST
 
+START_TEST(a_change_of_kind_in_a_nested_txn_leaves_no_position)
+{
+    struct kv_table_options integers = kind(0, KV_ORDER_UINT);
+    struct kv_txn *txn = txn_write(env);
+    kv_table table = table_make(txn, "t");
+    struct kv_cursor *cursor;
+    struct kv_txn *child;
+    struct kv_val key;
+
+    put(txn, table, "abc", "1");
+    ck_ok(kv_cursor_open(txn, table, &cursor));
+    ck_ok(kv_cursor_get(cursor, KV_FIRST, &key, NULL));
+    child = txn_nested(txn);
+    ck_ok(kv_table_empty(child, table));
+    ck_ok(try_open(child, "t", KV_CREATE, &integers));
+    put(child, table, "four", "2");
+    txn_commit(child);
+    ck_rc(kv_cursor_get(cursor, KV_CURRENT, &key, NULL), KV_EINVAL);
+    ck_ok(kv_cursor_get(cursor, KV_NEXT, &key, NULL));
+    expect_text(&key, "four");
+    txn_commit(txn);
+}
+END_TEST
+
 START_TEST(an_aborted_change_of_kind_is_none)
 {
     struct kv_table_options reverse = kind(0, KV_ORDER_REVERSE);
@@ -506,8 +530,16 @@ START_TEST(a_main_table_with_duplicates_or_a_users_order_holds_no_tables)
         ck_ok(try_open(txn, NULL, KV_CREATE, &kinds[i]));
         ck_rc(try_open(txn, "t", KV_CREATE, NULL), KV_EINCOMPATIBLE);
         expect_error_text(texts[i]);
+        put(txn, KV_MAIN_TABLE, "t", "is no table");
         ck_rc(try_open(txn, "t", 0, NULL), KV_ENOTFOUND);
-        kv_txn_abort(txn);
+        txn_commit(txn);
+        reopen(); /* without comparators */
+        txn = txn_write(env);
+        ck_rc(try_open(txn, "t", 0, NULL), KV_ENOTFOUND);
+        ck_rc(try_open(txn, "t", KV_CREATE, NULL), KV_EINCOMPATIBLE);
+        ck_ok(kv_table_empty(txn, KV_MAIN_TABLE));
+        txn_commit(txn);
+        comparators_known(env);
     }
 }
 END_TEST
@@ -655,6 +687,8 @@ static void add_changed(Suite *s)
     harness_add_fixture(s, "empty", the_main_table_changed_in_a_nested_txn_is_so_when_that_commits,
                         setup, teardown);
     harness_add_fixture(s, "empty", cursors_and_handles_outlive_a_change_of_kind, setup, teardown);
+    harness_add_fixture(s, "empty", a_change_of_kind_in_a_nested_txn_leaves_no_position, setup,
+                        teardown);
     harness_add_fixture(s, "empty", an_aborted_change_of_kind_is_none, setup, teardown);
     harness_add_fixture(s, "main", named_tables_keep_the_main_table_as_it_is, setup, teardown);
     harness_add_fixture(s, "main", a_main_table_with_duplicates_or_a_users_order_holds_no_tables,
