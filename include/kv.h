@@ -560,18 +560,23 @@ KV_CHECKED int kv_rank(struct kv_txn *txn, kv_table table, const struct kv_val *
 struct kv_bulk; /* a load of records in order, in a write txn */
 
 /* Begins a bulk build: records that come in ascending order behind all that the table holds are
- * laid out page by page, each written once, `fill` percent full (0: 100; 50 to 100). One that is
- * not above the one before is put in the ordinary way, and so is all that follows unless it is in
- * order again: nothing is refused. Between begin and end only kv_bulk_put and kv_bulk_end may use
- * the txn (KV_EBADTXN for others); abort of the txn frees the bulk too. */
+ * laid out page by page, each written once, early and from left to right, `fill` percent full (0:
+ * 100; 50 to 100). Memory for a few pages is all it takes. One that is not above the one before is
+ * put in the ordinary way, and so is all that follows until some in a row (32) were above all
+ * others: nothing is refused, and sorted stretches are laid out again.
+ *
+ * Between begin and end only kv_bulk_put and kv_bulk_end may use the txn (KV_EBADTXN for others,
+ * and for kv_txn_commit, which aborts it then); abort of the txn frees the bulk too. KV_ECOMPARATOR
+ * as of kv_put. */
 KV_CHECKED int kv_bulk_begin(struct kv_txn *txn, kv_table table, uint32_t fill,
                              struct kv_bulk **bulk_out);
 
-/* As kv_put with these flags: 0, KV_NOOVERWRITE. */
+/* As kv_put with these flags: 0, KV_NOOVERWRITE (the present value is not given). A failure that
+ * fails the txn leaves the bulk to be ended. */
 KV_CHECKED int kv_bulk_put(struct kv_bulk *bulk, const struct kv_val *key,
                            const struct kv_val *value, uint32_t flags);
 
-/* Completes the table and frees the bulk, whatever the result. */
+/* Completes the table and frees the bulk, whatever the result. KV_EBADTXN: the txn had failed. */
 KV_CHECKED int kv_bulk_end(struct kv_bulk *bulk);
 
 /* ---- Cursors ------------------------------------------------------------------------------- */

@@ -227,6 +227,17 @@ void shape_count(const struct shape_model *m, uint32_t low, uint32_t end, uint64
     }
 }
 
+uint32_t shape_key(const struct shape_model *m, const struct kv_val *key)
+{
+    uint32_t number = 0;
+
+    while (number < m->key_count && compare_bytes(&m->keys[number], key)) {
+        number++;
+    }
+    ck_assert_uint_lt(number, m->key_count);
+    return number;
+}
+
 void shape_compare(struct shape_model *m)
 {
     struct kv_table_stat stat = table_stat(m->txn, m->table);

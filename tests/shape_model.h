@@ -51,6 +51,9 @@ void shape_close(struct shape_model *m);
 void shape_count(const struct shape_model *m, uint32_t low, uint32_t end, uint64_t *records_out,
                  uint64_t *keys_out);
 
+/* The number of a key that the table gave. */
+uint32_t shape_key(const struct shape_model *m, const struct kv_val *key);
+
 /* One random change that is no range delete: puts and deletes of pairs, now and then of many. */
 void shape_change(struct shape_model *m);
 

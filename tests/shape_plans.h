@@ -83,8 +83,58 @@ static void expect_rank(struct shape_model *m)
     ck_assert_uint_eq(rank, keys);
 }
 
+/* A cursor at some record from this key on; NULL: there is none. Its record's key in *key_out. */
+static struct kv_cursor *cursor_from(struct shape_model *m, uint32_t key, uint32_t *key_out)
+{
+    struct kv_cursor *cursor;
+    struct kv_val at, value;
+
+    for (; key < m->key_count; key++) {
+        for (uint32_t i = 0; i < m->value_count; i++) {
+            if (!m->present[(size_t)key * m->value_count + i]) {
+                continue;
+            }
+            at = m->keys[key];
+            value = m->values[i];
+            *key_out = key;
+            ck_ok(kv_cursor_open(m->txn, m->table, &cursor));
+            ck_ok(kv_cursor_get(cursor, m->plan->flags & KV_DUPLICATES ? KV_EXACT_PAIR : KV_EXACT,
+                                &at, &value));
+            if (rng_chance(&m->rng, 50) && kv_cursor_get(cursor, KV_NEXT, &at, &value) == 0) {
+                *key_out = shape_key(m, &at);
+            }
+            return cursor;
+        }
+    }
+    return NULL;
+}
+
+/* Its record is where it was, or it stands before the first one from `end` on. */
+static void expect_cursor(struct shape_model *m, struct kv_cursor *cursor, uint32_t key,
+                          uint32_t low, uint32_t end)
+{
+    bool gone = key >= low && key < end;
+    struct kv_val at, value;
+    uint32_t expected = gone ? end : key;
+    uint64_t records = 0, keys;
+
+    while (expected < m->key_count && records == 0) {
+        shape_count(m, expected, expected + 1, &records, &keys);
+        expected++;
+    }
+    if (records == 0) {
+        ck_rc(kv_cursor_get(cursor, KV_NEXT, &at, &value), KV_ENOTFOUND);
+    } else {
+        ck_ok(kv_cursor_get(cursor, gone ? KV_NEXT : KV_CURRENT, &at, &value));
+        ck_assert_uint_eq(shape_key(m, &at), expected - 1);
+    }
+    kv_cursor_close(cursor);
+}
+
 static void delete_range(struct shape_model *m)
 {
+    uint32_t cursor_key = 0;
+    struct kv_cursor *cursor;
     struct kv_val from, to;
     struct kv_range range;
     uint64_t records, keys, deleted;
@@ -92,10 +142,14 @@ static void delete_range(struct shape_model *m)
 
     shape_range(m, &range, &from, &to, &low, &end);
     shape_count(m, low, end, &records, &keys);
+    cursor = cursor_from(m, low, &cursor_key);
     ck_ok(kv_del_range(m->txn, m->table, &range, &deleted));
     ck_assert_uint_eq(deleted, records);
     memset(m->present + (size_t)low * m->value_count, 0,
            (size_t)(end - low) * m->value_count * sizeof(bool));
+    if (cursor) {
+        expect_cursor(m, cursor, cursor_key, low, end);
+    }
     shape_compare(m);
 }
 

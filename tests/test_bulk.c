@@ -7,7 +7,10 @@
 #include "api_help.h"
 #include "kinds_help.h"
 
+#include <errno.h>
 #include <stdlib.h>
+
+#include "fault_os.h"
 
 static struct kv_env *env;
 static struct kv_txn *txn;
@@ -458,6 +461,51 @@ START_TEST(a_build_needs_no_memory_for_its_pages)
 }
 END_TEST
 
+/* Every write of a build fails once: the txn is lost, the database is not. */
+START_TEST(a_write_that_fails_ends_the_txn)
+{
+    uint64_t failures = 0;
+    bool done = false;
+
+    bulk_numbers(0, "k", 0, 1000, 60, 0);
+    txn_commit(txn);
+    fault_install();
+    for (uint64_t n = 1; !done; n += 1 + n / 4) {
+        struct kv_bulk *bulk;
+        int rc = 0;
+
+        txn = txn_write(env);
+        bulk = begin(0, 0);
+        fault_arm(FAULT_WRITES, n, ENOSPC);
+        for (unsigned i = 0; i < 8000 && !rc; i++) {
+            char text[16];
+
+            snprintf(text, sizeof(text), "z%06u", i);
+            rc = try_bulk_put(bulk, text, "a value of some length, to fill pages", 0);
+            if (!rc && i == 4000)
+                rc = try_bulk_put(bulk, "a", "out of order", 0);
+        }
+        if (rc) {
+            ck_rc(try_bulk_put(bulk, "zz", "", 0), KV_EBADTXN);
+            ck_rc(kv_bulk_end(bulk), KV_EBADTXN);
+        } else {
+            rc = kv_bulk_end(bulk);
+        }
+        done = !fault_fired();
+        fault_arm(FAULT_WRITES, 0, 0);
+        ck_rc(rc, done ? 0 : ENOSPC);
+        ck_rc(try_get(txn, 0, "k000000"), done ? 0 : KV_EBADTXN);
+        kv_txn_abort(txn);
+        failures += !done;
+        env_sound(env);
+    }
+    fault_remove();
+    ck_assert_uint_gt(failures, 1);
+    txn = txn_write(env);
+    check_numbers(0, "k", 0, 1000, 60);
+}
+END_TEST
+
 /* ---- Every pattern, every kind ---- */
 
 enum pattern {
@@ -666,6 +714,7 @@ static Suite *suite(void)
     harness_add_fixture(s, "ends", a_commit_in_the_middle_is_refused_and_aborts, setup, teardown);
     harness_add_fixture(s, "ends", nested_builds_count_when_they_commit, setup, teardown);
     harness_add_fixture(s, "ends", a_build_needs_no_memory_for_its_pages, setup, teardown);
+    harness_add_fixture(s, "ends", a_write_that_fails_ends_the_txn, setup, teardown);
     harness_add_fixture(s, "any", few_records_make_one_leaf, setup, teardown);
     harness_add_loop(s, "any", any_order_of_records_builds_what_puts_would, 0, KINDS);
     harness_add_loop(s, "any", large_pages_and_small_budgets_do_as_well, 0, KINDS);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fault_os.h"
+#include "kinds_help.h"
 #include "kv.h"
 #include "recorder.h"
 
@@ -39,6 +40,7 @@ struct plan {
     unsigned random_states; /* at each record */
     uint32_t page_size;
     bool reopen;           /* close and open again in the middle */
+    bool kinds;            /* tables of every kind too */
     unsigned trim_percent; /* commits followed by a trim that punches */
 };
 
@@ -76,34 +78,52 @@ static uint64_t digest_add(uint64_t digest, const struct kv_val *val)
     return digest;
 }
 
-/* A digest of every record of the main table and the table "t". */
+static uint64_t digest_table(uint64_t digest, struct kv_txn *txn, kv_table table)
+{
+    struct kv_cursor *cursor;
+    struct kv_val key;
+    struct kv_val value;
+    int moved;
+
+    ck_ok(kv_cursor_open(txn, table, &cursor));
+    while ((moved = kv_cursor_get(cursor, KV_NEXT, &key, &value)) == 0) {
+        digest = digest_add(digest, &key);
+        digest = digest_add(digest, &value);
+    }
+    ck_rc(moved, KV_ENOTFOUND);
+    kv_cursor_close(cursor);
+    return digest * 31 + 7;
+}
+
+struct digesting {
+    struct kv_txn *txn;
+    uint64_t digest;
+};
+
+static int digest_named(void *context, const char *name)
+{
+    struct digesting *d = context;
+    kv_table table;
+
+    ck_ok(kv_table_open(d->txn, name, 0, NULL, &table));
+    d->digest = digest_table(d->digest, d->txn, table);
+    return 0;
+}
+
+/* A digest of every record of every table, and of the marker. */
 static uint64_t digest_of(struct kv_env *env)
 {
-    uint64_t digest = 0xCBF29CE484222325u;
-    struct kv_txn *txn;
-    kv_table tables[2] = {KV_MAIN_TABLE, 0};
-    int rc;
+    struct digesting d = {NULL, 0xCBF29CE484222325u};
+    uint8_t bytes[KV_MARKER_BYTES];
+    struct kv_val marker = {sizeof(bytes), bytes};
 
-    ck_ok(kv_txn_begin(env, KV_READ, NULL, &txn));
-    rc = kv_table_open(txn, "t", 0, NULL, &tables[1]);
-    ck_assert(rc == 0 || rc == KV_ENOTFOUND);
-    for (int t = 0; t < (rc ? 1 : 2); t++) {
-        struct kv_cursor *cursor;
-        struct kv_val key;
-        struct kv_val value;
-        int moved;
-
-        ck_ok(kv_cursor_open(txn, tables[t], &cursor));
-        while ((moved = kv_cursor_get(cursor, KV_NEXT, &key, &value)) == 0) {
-            digest = digest_add(digest, &key);
-            digest = digest_add(digest, &value);
-        }
-        ck_rc(moved, KV_ENOTFOUND);
-        kv_cursor_close(cursor);
-        digest = digest * 31 + 7;
-    }
-    kv_txn_abort(txn);
-    return digest;
+    ck_ok(kv_txn_begin(env, KV_READ, NULL, &d.txn));
+    ck_ok(kv_marker_get(d.txn, bytes));
+    d.digest = digest_add(d.digest, &marker);
+    d.digest = digest_table(d.digest, d.txn, KV_MAIN_TABLE);
+    ck_ok(kv_table_list(d.txn, digest_named, &d));
+    kv_txn_abort(d.txn);
+    return d.digest;
 }
 
 /* ---- The run that is recorded ---- */
@@ -119,6 +139,7 @@ static void run_open(struct run *run)
     options.lazy_sync_ms = 0;
     options.dirty_budget_bytes = 1; /* the least: spills happen */
     ck_ok(kv_env_open(run->path, &options, &run->env));
+    kinds_register(run->env);
 }
 
 static void change(struct run *run, struct kv_txn *txn, kv_table table)
@@ -146,6 +167,50 @@ static void change(struct run *run, struct kv_txn *txn, kv_table table)
     ck_ok(kv_put(txn, table, &key, &value, 0));
 }
 
+/* Deletes the record that stands first, or all from the one behind it on. */
+static void shrink_kind(struct run *run, struct kv_txn *txn, kv_table table)
+{
+    struct kv_range range = KV_RANGE_INIT;
+    struct kv_cursor *cursor;
+    struct kv_val key;
+    int rc = KV_ENOTFOUND;
+
+    ck_ok(kv_cursor_open(txn, table, &cursor));
+    for (uint64_t n = rng_between(&run->rng, 1, 20); n > 0; n--) {
+        rc = kv_cursor_get(cursor, KV_NEXT, &key, NULL);
+        ck_assert(rc == 0 || rc == KV_ENOTFOUND);
+    }
+    if (rc == 0 && rng_chance(&run->rng, 50)) {
+        ck_ok(kv_cursor_del(cursor, 0));
+    } else if (rc == 0) {
+        range.from = &key;
+        ck_ok(kv_del_range(txn, table, &range, NULL));
+    }
+    kv_cursor_close(cursor);
+}
+
+/* A table of some kind gets records, one by one or by a bulk build, or loses some. */
+static void change_kind(struct run *run, struct kv_txn *txn)
+{
+    unsigned kind = (unsigned)rng_below(&run->rng, KINDS);
+    struct records records = records_random(kind, 1 + rng_below(&run->rng, 60), 60, &run->rng);
+    kv_table table = kind_make(txn, kind, kinds[kind].name);
+    struct kv_bulk *bulk = NULL;
+
+    if (rng_chance(&run->rng, 30)) {
+        shrink_kind(run, txn, table);
+    } else {
+        if (rng_chance(&run->rng, 30))
+            ck_ok(kv_bulk_begin(txn, table, 0, &bulk));
+        for (size_t i = 0; i < records.count; i++)
+            ck_ok(bulk ? kv_bulk_put(bulk, &records.at[i].key, &records.at[i].value, 0)
+                       : kv_put(txn, table, &records.at[i].key, &records.at[i].value, 0));
+        if (bulk)
+            ck_ok(kv_bulk_end(bulk));
+    }
+    records_release(&records);
+}
+
 static void commit_one(struct run *run)
 {
     struct kv_txn *txn;
@@ -155,6 +220,10 @@ static void commit_one(struct run *run)
     ck_ok(kv_table_open(txn, "t", KV_CREATE, NULL, &table));
     for (uint64_t n = 1 + rng_below(&run->rng, run->plan->changes); n > 0; n--)
         change(run, txn, rng_chance(&run->rng, 50) ? table : KV_MAIN_TABLE);
+    for (unsigned n = 0; run->plan->kinds && n < 3; n++)
+        change_kind(run, txn);
+    if (run->plan->kinds)
+        ck_ok(kv_marker_set(txn, &run->commits, sizeof(run->commits)));
     ck_ok(kv_txn_commit(txn));
     run->commits++;
     run->digests[run->commits] = digest_of(run->env);
@@ -227,6 +296,7 @@ static void state_open(const struct run *run, const char *path, const struct rec
     rc = kv_env_open(path, &options, &env);
     ck_assert_msg(rc == 0, "%s, record %zu: open: %s: %s", run->plan->name, end, kv_strerror(rc),
                   kv_error_text());
+    kinds_register(env);
     if (commit_of(run, digest_of(env), floor) > floor)
         total.above_floor++;
     else
@@ -356,6 +426,21 @@ START_TEST(durable_commits_survive_every_crash)
 }
 END_TEST
 
+START_TEST(tables_of_every_kind_survive_every_crash)
+{
+    static const struct plan plan = {.name = "kinds",
+                                     .durability = KV_DURABLE,
+                                     .commits = 50,
+                                     .changes = 2,
+                                     .random_states = 4,
+                                     .page_size = 4096,
+                                     .reopen = true,
+                                     .kinds = true};
+
+    crash(&plan, 7);
+}
+END_TEST
+
 START_TEST(lazy_commits_roll_back_to_a_whole_one)
 {
     static const struct plan plan = {.name = "lazy",
@@ -460,6 +545,7 @@ static Suite *suite(void)
     Suite *s = suite_create("crash");
 
     harness_add(s, "durable", durable_commits_survive_every_crash);
+    harness_add(s, "kinds", tables_of_every_kind_survive_every_crash);
     harness_add(s, "lazy", lazy_commits_roll_back_to_a_whole_one);
     harness_add(s, "none", commits_through_the_mapping_roll_back_to_a_whole_one);
     harness_add(s, "spill", commits_that_spill_survive_every_crash);

@@ -4,6 +4,7 @@
  * the tree and the txn.
  */
 #include "api_help.h"
+#include "kinds_help.h"
 
 #include <stdlib.h>
 
@@ -336,6 +337,60 @@ START_TEST(large_pages_and_spilled_ones_are_read_the_same)
 }
 END_TEST
 
+/* Keys of a kind's records: of those that are there, and of others. */
+static void ask_kind(kv_table table, const struct records *records, struct rng *rng)
+{
+    struct kv_val keys[MANY_MAX];
+
+    for (size_t size = 1; size < 60; size += 1 + size / 8) {
+        for (size_t i = 0; i < size; i++)
+            keys[i] = records->at[rng_below(rng, records->count)].key;
+        same_as_get(table, keys, size);
+    }
+}
+
+START_TEST(tables_of_every_kind_give_what_get_gives)
+{
+    struct records records;
+    struct rng rng;
+    kv_table table;
+
+    rng_seed(&rng, kinds[_i].name, 600 + (uint64_t)_i);
+    kinds_register(env);
+    table = kind_make(txn, (unsigned)_i, "t");
+    records = records_random((unsigned)_i, scaled(6000), env_info(env).max_pair_bytes, &rng);
+    ask_kind(table, &records, &rng);
+    for (size_t i = 0; i < records.count; i++) {
+        if (i % 3) /* whole keys stay absent where there are no duplicates */
+            ck_ok(kv_put(txn, table, &records.at[i].key, &records.at[i].value, 0));
+    }
+    ask_kind(table, &records, &rng);
+    for (size_t i = 0; i < records.count; i += 5) /* leaves that begin within a key's values */
+        (void)!kv_del(txn, table, &records.at[i].key,
+                      kind_has_duplicates((unsigned)_i) ? &records.at[i].value : NULL);
+    ask_kind(table, &records, &rng);
+    read_only();
+    ask_kind(table, &records, &rng);
+    records_release(&records);
+}
+END_TEST
+
+START_TEST(an_order_that_is_not_registered_is_told)
+{
+    struct kv_val keys[2] = {text_val("a"), text_val("b")}, values[2];
+
+    kinds_register(env);
+    ck_ok(kv_put(txn, kind_make(txn, 7, "t"), &keys[0], &keys[1], 0));
+    read_only();
+    kv_txn_abort(txn);
+    env_close(env);
+    env = env_open(tmp_path("many.db"), 0);
+    txn = txn_read(env);
+    ck_rc(kv_get_many(txn, table_find(txn, "t"), keys, 2, values, NULL), KV_ECOMPARATOR);
+    ck_assert_ptr_null(values[0].data);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("get_many");
@@ -347,8 +402,10 @@ static Suite *suite(void)
     harness_add_fixture(s, "few", names_of_tables_count_as_absent, setup, teardown);
     harness_add_fixture(s, "failures", misuse_is_told_and_clears_the_values, setup, teardown);
     harness_add_fixture(s, "failures", a_damaged_leaf_is_an_error_and_no_value, setup, teardown);
+    harness_add_fixture(s, "failures", an_order_that_is_not_registered_is_told, setup, teardown);
     harness_add_fixture(s, "many", repeated_keys_each_get_the_value, setup, teardown);
     harness_add_loop(s, "many", any_number_of_keys_gives_what_get_gives, 0, FAMILIES);
+    harness_add_loop(s, "many", tables_of_every_kind_give_what_get_gives, 0, KINDS);
     harness_add_loop(s, "many", large_pages_and_spilled_ones_are_read_the_same, 0, 2);
     return s;
 }

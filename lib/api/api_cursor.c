@@ -93,24 +93,26 @@ static inline int cursor_usable(struct kv_cursor *cursor, bool change)
 
 /* ---- Moves ---- */
 
-static bool op_takes_pair(enum kv_cursor_op op)
+#define OPS_WITH_INPUT                                                                             \
+    (1u << KV_EXACT | 1u << KV_AT_LEAST | 1u << KV_AT_MOST | 1u << KV_EXACT_PAIR |                 \
+     1u << KV_AT_LEAST_VALUE)
+
+enum op_input { INPUT_NONE, INPUT_KEY, INPUT_PAIR };
+
+/* What an operation takes from *key and *value. */
+static inline enum op_input op_input(enum kv_cursor_op op)
 {
-    return op == KV_EXACT_PAIR || op == KV_AT_LEAST_VALUE;
+    if (op == KV_EXACT || op == KV_AT_LEAST || op == KV_AT_MOST)
+        return INPUT_KEY;
+    return op == KV_EXACT_PAIR || op == KV_AT_LEAST_VALUE ? INPUT_PAIR : INPUT_NONE;
 }
 
-static bool op_takes_key(enum kv_cursor_op op)
+static int check_input(struct kv_cursor *cursor, enum op_input input, const struct kv_val *key,
+                       const struct kv_val *value, struct kvi_key *key_out)
 {
-    return op == KV_EXACT || op == KV_AT_LEAST || op == KV_AT_MOST || op_takes_pair(op);
-}
+    if (input == INPUT_PAIR) {
+        int rc = kvi_api_duplicates(cursor->table, "a search for a value");
 
-/* What an operation takes as input. */
-static int op_input(struct kv_cursor *cursor, enum kv_cursor_op op, const struct kv_val *key,
-                    const struct kv_val *value, struct kvi_key *key_out)
-{
-    int rc;
-
-    if (op_takes_pair(op)) {
-        rc = kvi_api_duplicates(cursor->table, "a search for a value");
         if (!rc)
             rc = kvi_api_value(cursor->table, value, 0);
         if (rc)
@@ -119,41 +121,49 @@ static int op_input(struct kv_cursor *cursor, enum kv_cursor_op op, const struct
     return kvi_api_key(cursor->table, key, key_out);
 }
 
-/* The operations that search for what they are given, or give more than a record. */
-static int get_special(struct kv_cursor *cursor, enum kv_cursor_op op, const struct kv_val *key,
-                       const struct kv_val *value, struct kvi_key *key_out,
-                       struct kvi_tree_value *found)
+static inline void show(const struct kvi_key *at, const struct kvi_tree_value *found,
+                        struct kv_val *key, struct kv_val *value)
 {
-    int rc = 0;
-
-    if (op_takes_key(op))
-        rc = op_input(cursor, op, key, value, key_out);
-    else if (op >= KV_VALUES && op <= KV_PREV_VALUES)
-        rc = kvi_api_given(value, "value");
-    if (rc)
-        return rc;
-    if (op_takes_pair(op))
-        *found = (struct kvi_tree_value){value->data, value->size, KVI_CELL_VALUE};
-    return kvi_cursor_get(cursor->cursor, (int)op, key_out, value ? found : NULL);
-}
-
-/* What was found, or, of a failure (rc), nothing; inputs stay as they are then. */
-static inline int show(int rc, bool key_was_input, bool value_was_input, const struct kvi_key *at,
-                       const struct kvi_tree_value *found, struct kv_val *key, struct kv_val *value)
-{
-    if (KVI_UNLIKELY(rc)) {
-        if (value && !value_was_input)
-            *value = (struct kv_val){0, NULL};
-        if (key && !key_was_input)
-            *key = (struct kv_val){0, NULL};
-        return rc;
-    }
     if (key) {
         key->size = at->size;
         key->data = (void *)(uintptr_t)at->data;
     }
-    if (value)
-        *value = kvi_api_shown(found);
+    if (value) {
+        value->data = (void *)(uintptr_t)found->data;
+        value->size = KVI_LIKELY(found->kind != KVI_CELL_TABLE) ? (size_t)found->size_bytes : 0;
+    }
+}
+
+/* Of a failure: nothing; inputs stay as they are. */
+static int show_none(int rc, enum op_input input, struct kv_val *key, struct kv_val *value)
+{
+    if (value && input != INPUT_PAIR)
+        *value = (struct kv_val){0, NULL};
+    if (key && input == INPUT_NONE)
+        *key = (struct kv_val){0, NULL};
+    return rc;
+}
+
+/* Operations that take input, or give pieces. */
+static KVI_NOINLINE int get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val *key,
+                            struct kv_val *value)
+{
+    enum op_input input = op_input(op);
+    struct kvi_tree_value found;
+    struct kvi_key at = {NULL, 0};
+    int rc = 0;
+
+    if (input)
+        rc = check_input(cursor, input, key, value, &at);
+    else if (op >= KV_VALUES)
+        rc = kvi_api_given(value, "value");
+    if (input == INPUT_PAIR && !rc)
+        found = (struct kvi_tree_value){value->data, value->size, KVI_CELL_VALUE};
+    if (!rc)
+        rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
+    if (rc)
+        return show_none(rc, input, key, value);
+    show(&at, &found, key, value);
     return 0;
 }
 
@@ -161,17 +171,18 @@ int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val 
                   struct kv_val *value)
 {
     struct kvi_tree_value found;
-    struct kvi_key at = {NULL, 0};
+    struct kvi_key at;
     int rc = cursor_usable(cursor, false);
 
-    if (KVI_LIKELY(!rc && (op == KV_NEXT || op == KV_PREV))) {
-        rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
-        if (KVI_LIKELY(!rc))
-            return show(0, false, false, &at, &found, key, value);
-    } else if (!rc) {
-        rc = get_special(cursor, op, key, value, &at, &found);
-    }
-    return show(rc, op_takes_key(op), op_takes_pair(op), &at, &found, key, value);
+    if (KVI_UNLIKELY(rc))
+        return show_none(rc, op_input(op), key, value);
+    if ((unsigned)op >= KV_VALUES || OPS_WITH_INPUT >> op & 1)
+        return get(cursor, op, key, value);
+    rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
+    if (KVI_UNLIKELY(rc))
+        return show_none(rc, INPUT_NONE, key, value);
+    show(&at, &found, key, value);
+    return 0;
 }
 
 int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_record *records,
@@ -188,8 +199,8 @@ int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_rec
         rc = kvi_api_given(records, "records");
     if (!rc && count == 0)
         rc = kvi_error(KV_EINVAL, "no records are to be read");
-    if (!rc && op_takes_key(op))
-        rc = op_input(cursor, op, &records[0].key, &records[0].value, &wanted);
+    if (!rc && op_input(op))
+        rc = check_input(cursor, op_input(op), &records[0].key, &records[0].value, &wanted);
     return rc ? rc : kvi_cursor_read(cursor->cursor, (int)op, records, count, count_out);
 }
 
@@ -204,7 +215,10 @@ int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags, struct k
         rc = kvi_error(KV_EINVAL, "unknown flags in nth: %#x", flags);
     if (!rc)
         rc = kvi_cursor_nth(cursor->cursor, n, (flags & KV_KEYS) != 0, &at, value ? &found : NULL);
-    return show(rc, false, false, &at, &found, key, value);
+    if (rc)
+        return show_none(rc, INPUT_NONE, key, value);
+    show(&at, &found, key, value);
+    return 0;
 }
 
 int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out)

@@ -13,6 +13,7 @@
  *
  * `trusted`: for copies. The records are known to come in order, and comparators need not be known.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,4 +353,15 @@ int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key, const struct kvi_tre
     if (place.key == 0 && flags & KV_NOOVERWRITE)
         return KV_EEXIST;
     return put_closing(bulk, key, put, flags);
+}
+
+int kvi_bulk_put_pair(struct kvi_bulk *bulk, struct kvi_key key, struct kvi_key value,
+                      bool same_key)
+{
+    const struct kvi_tree_put put = {value.data, value.size, NULL};
+
+    assert(bulk->trusted);
+    if (bulk->state != KVI_BULK_OPEN)
+        return put_opening(bulk, key, &put, 0, same_key);
+    return add_pair(bulk, key, value, same_key);
 }

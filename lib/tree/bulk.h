@@ -17,6 +17,7 @@
  *   bulk_set.c    with duplicates: values of one key on their way into a cell
  *   bulk_sheet.c  cells and references into sheets, sheets into pages
  *   bulk_edge.c   the tree's right edge: taken into sheets, and put back whole
+ *   bulk_copy.c   all records of another tree
  *
  * While a build is open its tree has no root: the right edge is in the sheets. Closing it, for
  * records out of order or at the end, makes the tree whole.
@@ -101,6 +102,12 @@ struct kvi_bulk {
     struct kvi_ref freed[KVI_DEPTH_MAX]; /* pages of the edge that are in sheets now */
     unsigned freed_count;
 };
+
+/* ---- bulk.c ---- */
+
+/* Into a trusted build with duplicates: a value behind all others, of the last key or of another. */
+KVI_MUST_CHECK int kvi_bulk_put_pair(struct kvi_bulk *bulk, struct kvi_key key,
+                                     struct kvi_key value, bool same_key);
 
 /* ---- bulk_sheet.c ---- */
 

@@ -20,8 +20,9 @@
 #include "kv.h"
 #include "tree/value.h"
 
-#define AHEAD_BYTES_MAX                                                                            \
-    512u /* asked for at one step: a leaf of few large records is not read in whole */
+/* Asked for at one step: a leaf of few large records is not read in whole, but one of sets is. */
+#define AHEAD_BYTES_MAX 512u
+#define AHEAD_SET_BYTES_MAX 2048u
 
 /* ---- Open, close, lists ---- */
 
@@ -74,52 +75,52 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree)
 
 /* ---- Positions ---- */
 
+static KVI_ALWAYS_INLINE int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(cursor->tree);
+    const uint8_t *page = cursor->leaf->page;
+    struct kvi_node_frame frame = kvi_node_frame(g, page);
+
+    if (KVI_LIKELY(kvi_leaf_cell_parse(g, &frame, page, cursor->leaf->slot, cell_out)))
+        return 0;
+    return kvi_tree_damaged(cursor->tree, kvi_header_pgno(page), "leaf page with a bad cell");
+}
+
 int kvi_cursor_cell(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
 {
-    const struct kvi_step *leaf = cursor->leaf;
+    return cell_here(cursor, cell_out);
+}
 
-    if (KVI_UNLIKELY(
-            !kvi_leaf_cell_at(kvi_tree_geometry(cursor->tree), leaf->page, leaf->slot, cell_out)))
-        return kvi_tree_damaged(cursor->tree, kvi_header_pgno(leaf->page),
-                                "leaf page with a bad cell");
-    return 0;
+static void take_set(struct kvi_cursor *cursor, const struct kvi_leaf_cell *cell,
+                     const struct kvi_set *set, unsigned item)
+{
+    assert(item < set->count || item == KVI_ITEM_LAST);
+    cursor->set = *set;
+    cursor->key = (struct kvi_key){cell->key, cell->key_bytes};
+    cursor->key_ends = false;
+    cursor->item = item < set->count ? item : set->count - 1;
 }
 
 /* With duplicates: the set at the leaf's slot, and the place in it. */
 static int open_set(struct kvi_cursor *cursor, unsigned item)
 {
     struct kvi_leaf_cell cell;
-    int rc = kvi_cursor_cell(cursor, &cell);
+    struct kvi_set set;
+    int rc = cell_here(cursor, &cell);
 
     if (!rc)
-        rc = kvi_value_set(cursor->tree, &cell, &cursor->set);
-    if (rc) {
+        rc = kvi_value_set(cursor->tree, &cell, &set);
+    if (KVI_UNLIKELY(rc)) {
         cursor->set.count = 0;
         cursor->state = KVI_CURSOR_NONE;
         return rc;
     }
-    assert(item < cursor->set.count || item == KVI_ITEM_LAST);
-    cursor->key = (struct kvi_key){cell.key, cell.key_bytes};
-    cursor->item = item < cursor->set.count ? item : cursor->set.count - 1;
+    take_set(cursor, &cell, &set, item);
     return 0;
 }
 
-/* What a position in a table with duplicates, or with bounds, needs more. */
-static KVI_NOINLINE int settle_more(struct kvi_cursor *cursor, unsigned item)
-{
-    int rc = cursor->bounds ? kvi_cursor_confine(cursor) : 0;
-
-    cursor->step_end = cursor->leaf->slot >= cursor->slot_begin ? cursor->slot_end : 0;
-    if (!rc && cursor->tree->shape.duplicates) {
-        cursor->step_end = 0;
-        rc = open_set(cursor, item);
-    }
-    if (rc)
-        cursor->state = KVI_CURSOR_NONE;
-    return rc;
-}
-
-int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
+/* AT the path's leaf, the whole of which is in bounds; without a set. */
+static void take_leaf(struct kvi_cursor *cursor)
 {
     assert(cursor->path.depth > 0);
     cursor->leaf = kvi_path_leaf(&cursor->path);
@@ -130,9 +131,48 @@ int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
     cursor->ahead_bytes = 0;
     cursor->item = 0;
     cursor->set.count = 0;
-    if (KVI_LIKELY(!cursor->bounds && !cursor->tree->shape.duplicates))
+}
+
+static int take_bounds(struct kvi_cursor *cursor)
+{
+    int rc = kvi_cursor_confine(cursor);
+
+    cursor->step_end = cursor->leaf->slot >= cursor->slot_begin ? cursor->slot_end : 0;
+    if (rc)
+        cursor->state = KVI_CURSOR_NONE;
+    return rc;
+}
+
+int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
+{
+    int rc;
+
+    take_leaf(cursor);
+    if (KVI_UNLIKELY(cursor->bounds)) {
+        rc = take_bounds(cursor);
+        if (rc)
+            return rc;
+    }
+    if (KVI_LIKELY(!cursor->tree->shape.duplicates))
         return 0;
-    return settle_more(cursor, item);
+    cursor->step_end = 0;
+    return open_set(cursor, item);
+}
+
+int kvi_cursor_settle_set(struct kvi_cursor *cursor, const struct kvi_leaf_cell *cell,
+                          const struct kvi_set *set, unsigned item)
+{
+    int rc;
+
+    take_leaf(cursor);
+    if (KVI_UNLIKELY(cursor->bounds)) {
+        rc = take_bounds(cursor);
+        if (rc)
+            return rc;
+    }
+    cursor->step_end = 0;
+    take_set(cursor, cell, set, item);
+    return 0;
 }
 
 int kvi_cursor_adopt(struct kvi_cursor *cursor, const struct kvi_path *path, unsigned item)
@@ -281,12 +321,11 @@ int kvi_cursor_check_order(struct kvi_cursor *cursor, const uint8_t *left, const
     return rc;
 }
 
-/* Finds the leaf that follows while the records of this one are read. Cells stand in no order,
- * which is more than the processor foresees. */
-static void look_ahead(struct kvi_cursor *cursor, bool forward)
+void kvi_cursor_look_ahead(struct kvi_cursor *cursor, bool forward)
 {
     const struct kvi_view *view = cursor->tree->view;
     const struct kvi_step *parent = cursor->leaf - 1;
+    uint32_t bytes_max = cursor->set.count ? AHEAD_SET_BYTES_MAX : AHEAD_BYTES_MAX;
     struct kvi_branch_cell cell;
     unsigned slot;
 
@@ -300,8 +339,8 @@ static void look_ahead(struct kvi_cursor *cursor, bool forward)
         return;
     cursor->ahead = view->map->base + (cell.ref.pgno << view->map->geometry.page_shift);
     cursor->ahead_bytes = view->map->geometry.page_size / kvi_header_count(cursor->leaf->page);
-    if (cursor->ahead_bytes > AHEAD_BYTES_MAX)
-        cursor->ahead_bytes = AHEAD_BYTES_MAX;
+    if (cursor->ahead_bytes > bytes_max)
+        cursor->ahead_bytes = bytes_max;
     kvi_cursor_prefetch(cursor, cursor->leaf->slot);
 }
 
@@ -340,7 +379,7 @@ static int step_leaf(struct kvi_cursor *cursor, bool forward)
             rc = kvi_cursor_settle(cursor, item);
     }
     if (!rc)
-        look_ahead(cursor, forward);
+        kvi_cursor_look_ahead(cursor, forward);
     else if (rc != KV_ENOTFOUND)
         cursor->state = KVI_CURSOR_NONE;
     return rc;
@@ -518,26 +557,25 @@ static inline bool step_quickly(struct kvi_cursor *cursor, int op)
     return true;
 }
 
-int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
-                   struct kvi_tree_value *value_out)
+/* With duplicates: the common case of KV_NEXT, to another value of the set. */
+static inline bool step_in_set(struct kvi_cursor *cursor, int op)
 {
-    const struct kvi_geometry *g = kvi_tree_geometry(cursor->tree);
-    struct kvi_node_frame frame;
+    if (op != KV_NEXT || cursor->state != KVI_CURSOR_AT || cursor->before ||
+        cursor->item + 1 >= cursor->set.count || !kvi_cursor_inside(cursor))
+        return false;
+    cursor->item++;
+    return true;
+}
+
+/* The record at the cursor, without duplicates. */
+static KVI_ALWAYS_INLINE int read_record(const struct kvi_cursor *cursor, struct kvi_key *key,
+                              struct kvi_tree_value *value_out)
+{
     struct kvi_leaf_cell cell;
+    int rc = cell_here(cursor, &cell);
 
-    if (!step_quickly(cursor, op)) {
-        int rc = kvi_cursor_move(cursor, op, key, value_out);
-
-        if (rc)
-            return rc;
-        if (cursor->set.count)
-            return read_pair(cursor, op, key, value_out);
-    }
-    frame = kvi_node_frame(g, cursor->leaf->page);
-    if (KVI_UNLIKELY(
-            !kvi_leaf_cell_parse(g, &frame, cursor->leaf->page, cursor->leaf->slot, &cell)))
-        return kvi_tree_damaged(cursor->tree, kvi_header_pgno(cursor->leaf->page),
-                                "leaf page with a bad cell");
+    if (KVI_UNLIKELY(rc))
+        return rc;
     key->data = cell.key;
     key->size = cell.key_bytes;
     if (!value_out)
@@ -548,6 +586,22 @@ int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
     value_out->size_bytes = cell.payload_bytes;
     value_out->kind = KVI_CELL_VALUE;
     return 0;
+}
+
+int kvi_cursor_get(struct kvi_cursor *cursor, int op, struct kvi_key *key,
+                   struct kvi_tree_value *value_out)
+{
+    if (!step_quickly(cursor, op)) {
+        if (!step_in_set(cursor, op)) {
+            int rc = kvi_cursor_move(cursor, op, key, value_out);
+
+            if (KVI_UNLIKELY(rc))
+                return rc;
+        }
+        if (cursor->set.count)
+            return read_pair(cursor, op, key, value_out);
+    }
+    return read_record(cursor, key, value_out);
 }
 
 enum kvi_cell_kind kvi_cursor_kind(const struct kvi_cursor *cursor)

@@ -67,6 +67,7 @@ struct kvi_cursor {
     unsigned item;           /* AT, duplicates: which value of the set */
     struct kvi_set set;      /* AT, duplicates: of the cell; else count 0 */
     struct kvi_key key;      /* AT, duplicates: of the cell */
+    bool key_ends;           /* AT, duplicates: known to be the last cell of its key */
     int64_t leaf_steps;      /* leaves come to in one direction, where order can't be told */
     struct kvi_cursor_bounds *bounds; /* NULL: none */
     struct kvi_path path;
@@ -93,7 +94,12 @@ static inline struct kvi_key kvi_note_value(const struct kvi_cursor_note *note)
 #define KVI_ITEM_LAST UINT32_MAX
 KVI_MUST_CHECK int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item);
 
-/* The same with a path of its own, unless it leads out of the cursor's bounds: KV_ENOTFOUND,
+/* The same with duplicates, when the set at the path's place is known already. */
+KVI_MUST_CHECK int kvi_cursor_settle_set(struct kvi_cursor *cursor,
+                                         const struct kvi_leaf_cell *cell,
+                                         const struct kvi_set *set, unsigned item);
+
+/* kvi_cursor_settle with a path of its own, unless it leads out of the cursor's bounds: KV_ENOTFOUND,
  * nothing moved. */
 KVI_MUST_CHECK int kvi_cursor_adopt(struct kvi_cursor *cursor, const struct kvi_path *path,
                                     unsigned item);
@@ -103,6 +109,11 @@ static inline bool kvi_cursor_inside(const struct kvi_cursor *cursor)
 {
     return cursor->leaf->slot >= cursor->slot_begin && cursor->leaf->slot < cursor->slot_end;
 }
+
+/* A scan came to another leaf: finds the one that follows, so that its lines are asked for while the
+ * records of this one are read. Cells stand in no order, which is more than the processor foresees.
+ */
+void kvi_cursor_look_ahead(struct kvi_cursor *cursor, bool forward);
 
 #define KVI_CURSOR_LINE_BYTES 64u
 

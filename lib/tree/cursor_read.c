@@ -39,6 +39,32 @@ static KVI_NOINLINE int read_odd_value(const struct kvi_tree *tree,
     return rc;
 }
 
+/* What is asked for of the leaf ahead, while the records of this one are decoded. */
+struct ahead {
+    const uint8_t *at;
+    const uint8_t *target;
+    size_t bytes; /* for each record; 0: nothing */
+};
+
+static struct ahead look_ahead(const struct kvi_cursor *cursor, bool forward)
+{
+    size_t bytes = cursor->ahead_bytes;
+    unsigned slot = cursor->leaf->slot;
+    unsigned passed = forward ? slot : kvi_header_count(cursor->leaf->page) - 1 - slot;
+    struct ahead ahead = {NULL, NULL, bytes};
+
+    if (bytes)
+        ahead.at = ahead.target = cursor->ahead + bytes * passed;
+    return ahead;
+}
+
+static inline void prefetch(struct ahead *ahead)
+{
+    ahead->target += ahead->bytes;
+    for (; ahead->at < ahead->target; ahead->at += KVI_CURSOR_LINE_BYTES)
+        __builtin_prefetch(ahead->at);
+}
+
 /* Without duplicates: the records of the leaf from the cursor's on. */
 static int read_cells(struct reading *reading)
 {
@@ -50,6 +76,7 @@ static int read_cells(struct reading *reading)
     struct kvi_node_frame frame = kvi_node_frame(g, page);
     unsigned step = reading->forward ? 1 : -1U;
     unsigned slot = leaf->slot;
+    struct ahead ahead = look_ahead(cursor, reading->forward);
     size_t run = 1;
 
     if (kvi_cursor_inside(cursor))
@@ -62,7 +89,7 @@ static int read_cells(struct reading *reading)
 
         if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &frame, page, slot, &cell)))
             return kvi_tree_damaged(tree, kvi_header_pgno(page), "leaf page with a bad cell");
-        kvi_cursor_prefetch(cursor, slot);
+        prefetch(&ahead);
         record->key = as_val(cell.key, cell.key_bytes);
         record->value = as_val(cell.payload, cell.payload_bytes);
         if (KVI_UNLIKELY(cell.kind != KVI_CELL_VALUE)) {

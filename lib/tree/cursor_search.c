@@ -68,7 +68,7 @@ static int find_pair(struct kvi_cursor *cursor, const struct kvi_probe *probe, b
         return rc;
     item = kvi_set_find(&cursor->tree->shape, &set, probe->value, exact_out);
     if (item < set.count)
-        return kvi_cursor_settle(cursor, item);
+        return kvi_cursor_settle_set(cursor, &cell, &set, item);
     leaf->slot++;
     return kvi_cursor_settle_forward(cursor);
 }

@@ -18,6 +18,7 @@
  * where the key of the deleted record still has values (cursor.h).
  */
 #include "base/error.h"
+#include "format/node_page.h"
 #include "kv.h"
 #include "tree/cursor.h"
 #include "tree/value.h"
@@ -227,20 +228,61 @@ static int first_or_last_value(struct kvi_cursor *cursor, bool last)
     return rc ? rc : kvi_cursor_adopt(cursor, &place.path, last ? KVI_ITEM_LAST : 0);
 }
 
+/* Whether the cell behind the cursor's is in the same leaf and of another key, as most are; or it is
+ * known that the key ends there. */
+static bool key_ends_here(struct kvi_cursor *cursor)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(cursor->tree);
+    const uint8_t *page = cursor->leaf->page;
+    unsigned slot = cursor->leaf->slot + 1;
+    struct kvi_node_frame frame;
+    struct kvi_leaf_cell cell;
+
+    if (cursor->key_ends)
+        return true;
+    frame = kvi_node_frame(g, page);
+    if (slot < frame.count && kvi_leaf_cell_parse(g, &frame, page, slot, &cell))
+        cursor->key_ends = !kvi_set_is_continued(cell.payload, cell.payload_bytes);
+    return cursor->key_ends;
+}
+
+/* From the value at `item` to the record beside, which is known to be in another cell of the same
+ * leaf, or of another key. */
+static int step_from(struct kvi_cursor *cursor, unsigned item, bool forward)
+{
+    unsigned before = cursor->item;
+    int rc;
+
+    cursor->item = item;
+    rc = kvi_cursor_step(cursor, forward);
+    if (rc == KV_ENOTFOUND)
+        cursor->item = before;
+    return rc;
+}
+
 /* To the cell of the same key behind (in front of) the cursor's. */
 static int adopt_beside(struct kvi_cursor *cursor, bool forward)
 {
+    const struct kvi_step *leaf = cursor->leaf;
     struct place place;
     int rc;
 
-    if (!forward && !cursor->set.continued)
+    if (forward ? key_ends_here(cursor) : !cursor->set.continued)
         return KV_ENOTFOUND;
+    if (forward ? leaf->slot + 1 < kvi_header_count(leaf->page) : leaf->slot > 0)
+        return kvi_cursor_step(cursor, forward);
     rc = place_here(cursor, &place);
     if (!rc)
         rc = place_step(cursor, &place, forward);
     if (!rc && forward && !continued(&place))
         rc = KV_ENOTFOUND;
-    return rc ? rc : kvi_cursor_adopt(cursor, &place.path, forward ? 0 : KVI_ITEM_LAST);
+    if (rc == KV_ENOTFOUND && forward)
+        cursor->key_ends = true;
+    if (!rc)
+        rc = kvi_cursor_adopt(cursor, &place.path, forward ? 0 : KVI_ITEM_LAST);
+    if (!rc)
+        kvi_cursor_look_ahead(cursor, forward);
+    return rc;
 }
 
 static int next_value(struct kvi_cursor *cursor, enum gap gap)
@@ -316,30 +358,6 @@ static int piece_beside(struct kvi_cursor *cursor, bool forward, enum gap gap,
 
 /* ---- Moves by keys ---- */
 
-/* Whether the cell behind the cursor's is in the same leaf and of another key: most are. */
-static bool key_ends_here(const struct kvi_cursor *cursor)
-{
-    const struct kvi_step *leaf = cursor->leaf;
-    struct kvi_leaf_cell cell;
-
-    return leaf->slot + 1 < kvi_header_count(leaf->page) &&
-           kvi_leaf_cell_at(kvi_tree_geometry(cursor->tree), leaf->page, leaf->slot + 1, &cell) &&
-           !kvi_set_is_continued(cell.payload, cell.payload_bytes);
-}
-
-/* From the value at `item` to the record beside, which is known to be of another key. */
-static int step_from(struct kvi_cursor *cursor, unsigned item, bool forward)
-{
-    unsigned before = cursor->item;
-    int rc;
-
-    cursor->item = item;
-    rc = kvi_cursor_step(cursor, forward);
-    if (rc == KV_ENOTFOUND)
-        cursor->item = before;
-    return rc;
-}
-
 static int next_key(struct kvi_cursor *cursor, enum gap gap)
 {
     struct place place;
@@ -382,6 +400,30 @@ static int prev_key(struct kvi_cursor *cursor, enum gap gap, struct place *front
 
 /* ---- All of them ---- */
 
+/* From a position that is known: in a gap, or at a record in bounds. */
+static int move_on(struct kvi_cursor *cursor, int op, enum gap gap, struct place *front,
+                   struct kvi_tree_value *value)
+{
+    switch (op) {
+    case KV_NEXT_KEY:
+        return next_key(cursor, gap);
+    case KV_PREV_KEY:
+        return prev_key(cursor, gap, front);
+    case KV_FIRST_VALUE:
+    case KV_LAST_VALUE:
+        return first_or_last_value(cursor, op == KV_LAST_VALUE);
+    case KV_NEXT_VALUE:
+        return next_value(cursor, gap);
+    case KV_PREV_VALUE:
+        return prev_value(cursor, gap, front);
+    case KV_VALUES:
+        cursor->before = false;
+        return piece_from_here(cursor, value);
+    default:
+        return piece_beside(cursor, op == KV_NEXT_VALUES, gap, front, value);
+    }
+}
+
 /* From a position, unparked. */
 static int move_from(struct kvi_cursor *cursor, int op, struct kvi_tree_value *value)
 {
@@ -391,29 +433,18 @@ static int move_from(struct kvi_cursor *cursor, int op, struct kvi_tree_value *v
 
     if (rc)
         return rc;
-    if (op == KV_NEXT_KEY)
-        return next_key(cursor, gap);
-    if (op == KV_PREV_KEY)
-        return prev_key(cursor, gap, &front);
-    if (cursor->state == KVI_CURSOR_AT && gap != GAP_FRONT && !kvi_cursor_inside(cursor))
-        return KV_ENOTFOUND;
-    switch (op) {
-    case KV_FIRST_VALUE:
-    case KV_LAST_VALUE:
-        return first_or_last_value(cursor, op == KV_LAST_VALUE);
-    case KV_NEXT_VALUE:
-        return next_value(cursor, gap);
-    case KV_PREV_VALUE:
-        return prev_value(cursor, gap, &front);
-    case KV_VALUES:
-        rc = kvi_cursor_current(cursor);
-        return rc ? rc : piece_from_here(cursor, value);
-    default:
-        return piece_beside(cursor, op == KV_NEXT_VALUES, gap, &front, value);
+    if (op != KV_NEXT_KEY && op != KV_PREV_KEY) {
+        if (op == KV_VALUES && cursor->state == KVI_CURSOR_END)
+            return KV_ENOTFOUND;
+        if (cursor->state == KVI_CURSOR_AT && !kvi_cursor_inside(cursor) &&
+            (gap != GAP_FRONT || op == KV_VALUES))
+            return KV_ENOTFOUND;
     }
+    return move_on(cursor, op, gap, &front, value);
 }
 
-int kvi_cursor_move_values(struct kvi_cursor *cursor, int op, struct kvi_tree_value *value)
+static KVI_NOINLINE int move_from_anywhere(struct kvi_cursor *cursor, int op,
+                                           struct kvi_tree_value *value)
 {
     int rc = kvi_cursor_unpark(cursor);
 
@@ -426,6 +457,13 @@ int kvi_cursor_move_values(struct kvi_cursor *cursor, int op, struct kvi_tree_va
     if (op == KV_PREV_KEY)
         return kvi_cursor_edge(cursor, KVI_PATH_LAST);
     return kvi_error(KV_EINVAL, "the cursor has no position");
+}
+
+int kvi_cursor_move_values(struct kvi_cursor *cursor, int op, struct kvi_tree_value *value)
+{
+    if (KVI_LIKELY(cursor->state == KVI_CURSOR_AT && !cursor->before && kvi_cursor_inside(cursor)))
+        return move_on(cursor, op, GAP_NO, NULL, value);
+    return move_from_anywhere(cursor, op, value);
 }
 
 /* ---- The key at the cursor ---- */

@@ -316,16 +316,27 @@ static int find_last(struct kvi_change *change, struct kvi_place *place)
     return rc;
 }
 
+static int marked_wrongly(const struct kvi_change *change)
+{
+    return kvi_tree_damaged(change->tree, KVI_NO_PGNO,
+                            "values of one key in several cells are marked wrongly");
+}
+
 /* Removes the last cell of the key, found, and those before it in the same leaf. *more_out: there are
  * others in leaves before. */
 static int remove_cells(struct kvi_change *change, struct kvi_place *place, bool *more_out)
 {
+    struct kvi_tree *tree = change->tree;
     struct kvi_step *leaf = kvi_path_leaf(change->path);
-    int rc = kvi_path_touch(change->tree, change->path);
+    int rc = kvi_path_touch(tree, change->path);
 
     for (;;) {
         if (!rc)
             rc = kvi_pair_load(change, place);
+        if (!rc &&
+            kvi_shape_compare_keys(&tree->shape, change->key,
+                                   (struct kvi_key){place->cell.key, place->cell.key_bytes}) != 0)
+            rc = marked_wrongly(change);
         *more_out = !rc && place->set.continued;
         if (!rc)
             rc = remove_cell(change, place, *more_out ? 0 : -1);
@@ -336,11 +347,28 @@ static int remove_cells(struct kvi_change *change, struct kvi_place *place, bool
     return rc || kvi_delete_stays(change) ? rc : kvi_delete_rebalance(change);
 }
 
+/* What a key has in other leaves than its last: whole leaves go unread. */
+static int remove_rest(const struct kvi_change *change)
+{
+    struct kvi_tree *tree = change->tree;
+    struct kv_val only = {change->key.size, (void *)(uintptr_t)change->key.data};
+    struct kv_range all = {&only, &only, NULL, KV_TO_INCLUSIVE};
+    struct kvi_range range;
+    uint64_t records = 0;
+    int rc = kvi_range_init(&range, &tree->shape, &all);
+
+    if (rc)
+        return rc;
+    rc = kvi_tree_delete_range(tree, &range, false, &records);
+    kvi_range_release(&range);
+    return !rc && records == 0 ? marked_wrongly(change) : rc;
+}
+
 int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self)
 {
     struct kvi_tree *tree = change->tree;
     struct kvi_place place;
-    bool marked, more = true;
+    bool marked, more = false;
     int rc = kvi_arena_keep(&change->arena, &change->key.data, change->key.size);
 
     if (!rc)
@@ -350,13 +378,7 @@ int kvi_delete_key(struct kvi_change *change, struct kvi_cursor *self)
     marked = tree->cursors && kvi_cursors_mark(tree, change->key, NULL);
     if (self || marked)
         rc = tell_cursors(change, self, &place, place.set.count - 1);
-    while (!rc && more) {
+    if (!rc)
         rc = remove_cells(change, &place, &more);
-        if (!rc && more)
-            rc = find_last(change, &place);
-    }
-    if (rc == KV_ENOTFOUND)
-        rc = kvi_tree_damaged(tree, KVI_NO_PGNO,
-                              "values of one key in several cells are marked wrongly");
-    return rc;
+    return rc || !more ? rc : remove_rest(change);
 }

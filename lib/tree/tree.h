@@ -207,7 +207,8 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree);
 
 /* ---- Bulk build ---- */
 
-/* As kv_bulk_*, in a tree of a write txn. `fill` in percent. */
+/* As kv_bulk_*, in a tree of a write txn. `fill` in percent. `trusted`: records come in order, so
+ * that none is compared, and comparators need not be known. */
 KVI_MUST_CHECK int kvi_bulk_begin(struct kvi_tree *tree, unsigned fill, bool trusted,
                                   struct kvi_bulk **bulk_out);
 KVI_MUST_CHECK int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key,
@@ -215,6 +216,15 @@ KVI_MUST_CHECK int kvi_bulk_put(struct kvi_bulk *bulk, struct kvi_key key,
 /* Puts what was built in its place in the tree; frees. */
 KVI_MUST_CHECK int kvi_bulk_end(struct kvi_bulk *bulk);
 void kvi_bulk_abort(struct kvi_bulk *bulk); /* for a txn that is aborted; NULL is allowed */
+
+/* Puts every record of another tree of the same shape, in stored order, into a trusted build. fn is
+ * called for each cell with the number of its records; a result other than 0 ends the copy and is
+ * returned. For a cell that is a named table *table is its record's bytes, and what fn puts in their
+ * place is stored; else NULL. At most *leaves_left leaves are visited, which is counted down: in a
+ * damaged tree they may be reached many times. */
+typedef int kvi_bulk_copy_fn(void *context, uint64_t records, struct kvi_tree_put *table);
+KVI_MUST_CHECK int kvi_bulk_copy(struct kvi_bulk *bulk, struct kvi_tree *from,
+                                 uint64_t *leaves_left, kvi_bulk_copy_fn *fn, void *context);
 
 /* ---- Walks, for check and copy ---- */
 
