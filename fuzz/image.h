@@ -95,6 +95,17 @@ static inline void image_repair_ref(struct image *image, uint8_t *at)
     kvi_ref_store(at, ref);
 }
 
+/* Bytes from a branch cell's reference to its separator: counts stand between. */
+static inline uint32_t image_branch_head(const uint8_t *page)
+{
+    unsigned counts = kvi_header_flags(page) & (KVI_PAGE_COUNTED | KVI_PAGE_COUNTED_KEYS);
+
+    if (!(counts & KVI_PAGE_COUNTED))
+        return KVI_BRANCH_CELL_HEAD;
+    return KVI_BRANCH_CELL_HEAD +
+           KVI_BRANCH_COUNT_BYTES * (counts & KVI_PAGE_COUNTED_KEYS ? 2u : 1u);
+}
+
 static inline void image_repair_node(struct image *image, uint8_t *page)
 {
     if (!kvi_node_frame_ok(&image->g, page))
@@ -105,9 +116,9 @@ static inline void image_repair_node(struct image *image, uint8_t *page)
 
         if (kvi_header_type(page) == KVI_PAGE_BRANCH) {
             if (kvi_branch_cell_at(&image->g, page, slot, &branch))
-                image_repair_ref(image, page + (branch.suffix - page) - KVI_BRANCH_CELL_HEAD);
+                image_repair_ref(image, page + (branch.suffix - page) - image_branch_head(page));
         } else if (kvi_leaf_cell_at(&image->g, page, slot, &leaf) && leaf.kind != KVI_CELL_VALUE &&
-                   leaf.payload_bytes >= KVI_REF_BYTES) {
+                   leaf.kind != KVI_CELL_SET && leaf.payload_bytes >= KVI_REF_BYTES) {
             image_repair_ref(image, page + (leaf.payload - page));
         }
     }

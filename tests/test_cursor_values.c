@@ -518,6 +518,34 @@ START_TEST(without_its_comparator_searches_are_refused_and_keep_the_position)
 }
 END_TEST
 
+START_TEST(without_its_comparator_a_table_is_not_changed_and_its_cursors_stay)
+{
+    struct kv_val value = text_val("1");
+    kv_table other;
+
+    open_unknown_order(false);
+    kv_txn_abort(txn);
+    txn = txn_write(env);
+    ck_ok(kv_cursor_open(txn, table, &cursor));
+    goes(KV_LAST, "aaa:1");
+    ck_rc(kv_cursor_put(cursor, NULL, &value, KV_AT_CURSOR), KV_ECOMPARATOR);
+    ck_rc(kv_cursor_put(cursor, &value, &value, 0), KV_ECOMPARATOR);
+    ck_rc(kv_cursor_del(cursor, 0), KV_ECOMPARATOR);
+    ck_rc(kv_cursor_del(cursor, KV_ALL_VALUES), KV_ECOMPARATOR);
+    ck_rc(kv_put(txn, table, &value, &value, 0), KV_ECOMPARATOR);
+    ck_rc(kv_del(txn, table, &value, &value), KV_ECOMPARATOR);
+    goes(KV_CURRENT, "aaa:1");
+    other = table_make(txn, "other");
+    fill_table(txn, other, "k", 3000, 100);
+    txn_commit(txn_nested(txn));
+    goes(KV_CURRENT, "aaa:1");
+    goes(KV_PREV, "aa:2");
+    ck_ok(kv_del_range(txn, table, NULL, NULL));
+    ends(KV_NEXT);
+    teardown();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cursor_values");
@@ -564,6 +592,8 @@ static Suite *suite(void)
     harness_add(s, "unknown order", without_its_comparator_large_sets_are_passed_all_the_same);
     harness_add(s, "unknown order",
                 without_its_comparator_searches_are_refused_and_keep_the_position);
+    harness_add(s, "unknown order",
+                without_its_comparator_a_table_is_not_changed_and_its_cursors_stay);
     return s;
 }
 

@@ -75,7 +75,8 @@ void kvi_cursor_rebind(struct kvi_cursor *cursor, struct kvi_tree *tree)
 
 /* ---- Positions ---- */
 
-static KVI_ALWAYS_INLINE int cell_here(const struct kvi_cursor *cursor, struct kvi_leaf_cell *cell_out)
+static KVI_ALWAYS_INLINE int cell_here(const struct kvi_cursor *cursor,
+                                       struct kvi_leaf_cell *cell_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(cursor->tree);
     const uint8_t *page = cursor->leaf->page;
@@ -569,7 +570,7 @@ static inline bool step_in_set(struct kvi_cursor *cursor, int op)
 
 /* The record at the cursor, without duplicates. */
 static KVI_ALWAYS_INLINE int read_record(const struct kvi_cursor *cursor, struct kvi_key *key,
-                              struct kvi_tree_value *value_out)
+                                         struct kvi_tree_value *value_out)
 {
     struct kvi_leaf_cell cell;
     int rc = cell_here(cursor, &cell);

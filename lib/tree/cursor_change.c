@@ -28,6 +28,14 @@ static int at_record(struct kvi_cursor *cursor)
     return 0;
 }
 
+/* Changes search, if only for other cursors' places. */
+static int may_change(const struct kvi_tree *tree)
+{
+    if (KVI_LIKELY(tree->shape.plain || kvi_shape_searchable(&tree->shape)))
+        return 0;
+    return kvi_error(KV_ECOMPARATOR, "the table's comparator is not registered");
+}
+
 /* After a put: the cursor stands at the record. */
 static int take_position(struct kvi_cursor *cursor, const struct kvi_change *change, uint32_t flags)
 {
@@ -59,7 +67,11 @@ static int put_by_descent(struct kvi_cursor *cursor, struct kvi_key key, struct 
     struct kvi_tree *tree = cursor->tree;
     struct kvi_change change;
     struct kvi_path path;
-    int rc = kvi_change_begin(&change, tree, &path, cursor, flags, &key);
+    int rc = may_change(tree);
+
+    if (rc)
+        return rc;
+    rc = kvi_change_begin(&change, tree, &path, cursor, flags, &key);
 
     if (!rc && flags & KV_AT_CURSOR) {
         rc = at_record(cursor);
@@ -87,8 +99,10 @@ static int put_many(struct kvi_cursor *cursor, struct kvi_key key, const struct 
     size_t item_bytes = cursor->tree->shape.item_bytes;
     struct kvi_arena arena = {NULL};
     struct kvi_key last = {put->data, 0};
-    int rc;
+    int rc = may_change(cursor->tree);
 
+    if (rc)
+        return rc;
     if (put->size_bytes >= item_bytes) {
         last.data += put->size_bytes - item_bytes;
         last.size = item_bytes;
@@ -127,8 +141,11 @@ int kvi_cursor_delete(struct kvi_cursor *cursor, enum kvi_cell_kind kind)
     struct kvi_leaf_cell cell;
     struct kvi_change change;
     struct kvi_path path;
-    int rc = kvi_change_begin(&change, cursor->tree, &path, cursor, 0, &none);
+    int rc = may_change(cursor->tree);
 
+    if (rc)
+        return rc;
+    rc = kvi_change_begin(&change, cursor->tree, &path, cursor, 0, &none);
     if (!rc)
         rc = at_record(cursor);
     if (!rc)
@@ -157,6 +174,9 @@ int kvi_cursor_delete_key(struct kvi_cursor *cursor)
 
     if (!cursor->tree->shape.duplicates)
         return kvi_cursor_delete(cursor, KVI_CELL_VALUE);
+    rc = may_change(cursor->tree);
+    if (rc)
+        return rc;
     rc = kvi_change_begin(&change, cursor->tree, &path, cursor, 0, &none);
     if (!rc)
         rc = kvi_cursor_own_key(cursor);

@@ -31,7 +31,7 @@ bool kvi_cursor_same_key(const struct kvi_tree *tree, struct kvi_key a, struct k
 
 static bool same_value(const struct kvi_tree *tree, struct kvi_key a, struct kvi_key b)
 {
-    if (KVI_UNLIKELY(tree->shape.custom))
+    if (KVI_UNLIKELY(tree->shape.custom && kvi_shape_searchable(&tree->shape)))
         return kvi_shape_compare_values(&tree->shape, a, b) == 0;
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
@@ -88,13 +88,20 @@ static void note_becomes_own(struct kvi_cursor *cursor)
 
 /* ---- Parking ---- */
 
+/* A place in a table whose comparator is not known could not be found again. Nor need it be: the
+ * table cannot change but be emptied, so that its pages stay where they are in the file. */
+static bool can_park(const struct kvi_tree *tree)
+{
+    return tree->shape.plain || kvi_shape_searchable(&tree->shape);
+}
+
 static int park(struct kvi_cursor *cursor)
 {
     struct kvi_key none = {NULL, 0};
     struct kvi_leaf_cell cell;
     int rc;
 
-    if (cursor->state != KVI_CURSOR_AT)
+    if (cursor->state != KVI_CURSOR_AT || !can_park(cursor->tree))
         return 0;
     if (cursor->set.count)
         return kvi_cursor_note(cursor, cursor->key, kvi_set_value(&cursor->set, cursor->item),

@@ -375,6 +375,10 @@ static int move_cursors(struct cut *cut)
     bool any = false;
     int rc;
 
+    if (!tree->shape.plain && !kvi_shape_searchable(&tree->shape)) {
+        kvi_tree_unposition(tree); /* all went, and none was parked */
+        return 0;
+    }
     for (struct kvi_cursor *c = tree->cursors; c; c = c->next) {
         c->marked = c->state == KVI_CURSOR_PARKED && holds_key(cut, kvi_note_key(&c->note));
         any |= c->marked;

@@ -21,7 +21,8 @@
  *       KV_EINCOMPATIBLE, KV_EINVAL, KV_EKEYSIZE, KV_EVALSIZE, KV_EMISMATCH, KV_ECOMPARATOR;
  *   T6  in a tree that counts, each branch cell's counts are those of what is below it; with
  *       duplicates a set is marked continued if and only if the set before it has the same key, and
- *       a set that changes joins a neighbour of its key in its leaf when both fit one cell.
+ *       one that a delete made smaller joins a neighbour of its key in its leaf when both together
+ *       take no more than three quarters of the largest cell.
  *
  * Arguments may point into pages of the tree. One thread at a time for a tree of a write txn; trees
  * of read txns are only read, each by its txn.
