@@ -293,6 +293,112 @@ START_TEST(commits_go_on_around_a_shared_txn)
 }
 END_TEST
 
+/* ---- Clones beside a writer ---- */
+
+enum { GENERATION_KEYS = 200 };
+
+static _Atomic(unsigned) readers_left;
+
+/* Writes all keys over with one number, again and again; the pages of one generation are soon those
+ * of another unless a reader holds them. */
+static void *write_generations(void *context)
+{
+    struct thread *self = context;
+
+    for (uint64_t generation = 1; !self->rc && readers_left; generation++) {
+        struct kv_txn *txn;
+
+        self->rc = kv_txn_begin(env, KV_WRITE, NULL, &txn);
+        if (self->rc)
+            break;
+        for (unsigned n = 0; !self->rc && n < GENERATION_KEYS; n++) {
+            struct kv_val value = {sizeof(generation), &generation};
+            char bytes[32];
+            struct kv_val key = key_of(bytes, TABLES + 1, n);
+
+            self->rc = kv_put(txn, KV_MAIN_TABLE, &key, &value, 0);
+        }
+        if (self->rc)
+            kv_txn_abort(txn);
+        else
+            self->rc = kv_txn_commit(txn);
+    }
+    return NULL;
+}
+
+/* All keys hold the same number. */
+static int read_generation(struct kv_txn *txn)
+{
+    uint64_t generations[2] = {0, 0};
+    int rc = 0;
+
+    for (unsigned n = 0; !rc && n < GENERATION_KEYS; n++) {
+        struct kv_val value;
+        char bytes[32];
+        struct kv_val key = key_of(bytes, TABLES + 1, n);
+
+        rc = kv_get(txn, KV_MAIN_TABLE, &key, &value);
+        if (!rc)
+            memcpy(&generations[n > 0], value.data, sizeof(uint64_t));
+        if (!rc && n > 0 && generations[0] != generations[1])
+            rc = BROKEN;
+    }
+    return rc;
+}
+
+/* A chain of clones, each made from the one before, which then ends. */
+static void *read_generations(void *context)
+{
+    struct thread *self = context;
+
+    for (uint64_t i = 0; !self->rc && i < self->count; i++) {
+        struct kv_txn_options options = {.clone = NULL};
+        struct kv_txn *txn;
+
+        self->rc = kv_txn_begin(env, KV_READ, NULL, &txn);
+        for (unsigned link = 0; !self->rc && link < 4; link++) {
+            options.clone = txn;
+            self->rc = kv_txn_begin(env, KV_READ, &options, &txn);
+            kv_txn_abort(options.clone);
+            if (!self->rc)
+                self->rc = read_generation(txn);
+        }
+        if (!self->rc)
+            kv_txn_abort(txn);
+    }
+    readers_left--;
+    return NULL;
+}
+
+START_TEST(clones_hold_what_their_originals_held_while_a_writer_goes_on)
+{
+    struct thread threads[3];
+    struct kv_txn *txn = txn_write(env);
+    uint64_t zero = 0;
+
+    for (unsigned n = 0; n < GENERATION_KEYS; n++) {
+        struct kv_val value = {sizeof(zero), &zero};
+        char bytes[32];
+        struct kv_val key = key_of(bytes, TABLES + 1, n);
+
+        ck_ok(kv_put(txn, KV_MAIN_TABLE, &key, &value, 0));
+    }
+    txn_commit(txn);
+    memset(threads, 0, sizeof(threads));
+    readers_left = 2;
+    for (unsigned i = 0; i < 3; i++) {
+        threads[i].count = scaled(2000);
+        ck_assert_int_eq(pthread_create(&threads[i].id, NULL,
+                                        i < 2 ? read_generations : write_generations, &threads[i]),
+                         0);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(pthread_join(threads[i].id, NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(threads[i].rc, 0);
+}
+END_TEST
+
 /* ---- Rules ---- */
 
 START_TEST(a_write_txn_is_not_shared)
@@ -366,6 +472,8 @@ static Suite *suite(void)
     harness_add_fixture(s, "at once", threads_do_everything_at_once_in_one_txn, setup, teardown);
     harness_add_fixture(s, "first use", threads_load_tables_at_the_same_time, setup, teardown);
     harness_add_fixture(s, "commits", commits_go_on_around_a_shared_txn, setup, teardown);
+    harness_add_fixture(s, "clones", clones_hold_what_their_originals_held_while_a_writer_goes_on,
+                        setup, teardown);
     harness_add_fixture(s, "rules", a_write_txn_is_not_shared, setup, teardown);
     harness_add_fixture(s, "rules", a_shared_txn_is_renewed_and_refreshed_as_any, setup, teardown);
     harness_add_fixture(s, "rules", a_closed_handle_is_refused_by_a_shared_txn, setup, teardown);
