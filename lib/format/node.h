@@ -13,6 +13,9 @@
  * image, which this module itself has laid out; they too refuse rather than overrun when it came
  * damaged from the file.
  *
+ * What is special about a table (order, sets, counts, alignment: format/shape.h) a page tells in its
+ * header flags, and all functions follow them; plain pages have none.
+ *
  * Edits in place serve the common case. Whatever needs more (split, merge, lend) gathers the cells
  * of the pages concerned into items, decides, and emits whole pages.
  *

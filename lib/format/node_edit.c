@@ -147,6 +147,9 @@ static uint32_t prefix_common(const uint8_t *page, const struct kvi_node_frame *
 {
     uint32_t i = 0;
 
+    if (normal == KVI_NORMAL_BYTES)
+        return kvi_common_bytes(page + KVI_HEADER_BYTES, f->prefix_bytes, key.data, key.size,
+                                KVI_PREFIX_BYTES_MAX);
     if (normal == KVI_NORMAL_NONE)
         return 0;
     while (i < f->prefix_bytes && i < key.size &&

@@ -150,6 +150,7 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
                                       unsigned flags, const struct kvi_item *items, unsigned from,
                                       unsigned end)
 {
+    const struct kvi_scales scales = kvi_scales(type, flags);
     enum kvi_normal normal = kvi_page_normal(type, flags);
     unsigned first_key = type == KVI_PAGE_BRANCH ? from + 1 : from;
     uint32_t keys = end > first_key ? end - first_key : 0;
@@ -159,7 +160,7 @@ static struct layout_plan plan_layout(const struct kvi_geometry *g, enum kvi_pag
     struct layout_plan plan;
 
     for (unsigned i = from; i < end; i++) {
-        without += kvi_item_weight(type, flags, &items[i]);
+        without += kvi_weigh(&scales, &items[i]);
         if (i < first_key)
             without -= items[i].key_bytes;
         else if (items[i].key_bytes < common) /* also where a damaged page's keys are in disorder */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where things stand inside a branch or leaf page: shared by the node_*.c files and by nobody else.
+ * Where things stand inside a branch or leaf page: shared by the files of lib/format, and meant for
+ * nobody else.
  *
  *     32       heads_at        offs_at       slots_end     cells_at          page_size
  *     | prefix | heads u32 x n | offs u16 x n| free        | cells           |
@@ -308,21 +309,6 @@ static inline int kvi_tail_compare_reversed(const uint8_t *a, size_t a_bytes, co
     return (a_bytes > b_bytes) - (a_bytes < b_bytes);
 }
 
-/* Bytes that the normal forms of two keys have in common at their front, at most `limit`: what a
- * prefix could take out of them. */
-static inline uint32_t kvi_normal_common(enum kvi_normal normal, const uint8_t *a, size_t a_bytes,
-                                         const uint8_t *b, size_t b_bytes, uint32_t limit)
-{
-    uint32_t i = 0;
-
-    if (normal == KVI_NORMAL_NONE)
-        return 0;
-    while (i < limit && i < a_bytes && i < b_bytes &&
-           kvi_normal_byte(normal, a, a_bytes, i) == kvi_normal_byte(normal, b, b_bytes, i))
-        i++;
-    return i;
-}
-
 /* Bytes that two keys have in common at their front, at most `limit`. */
 static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const uint8_t *b,
                                         size_t b_bytes, uint32_t limit)
@@ -340,6 +326,22 @@ static inline uint32_t kvi_common_bytes(const uint8_t *a, size_t a_bytes, const 
             return i + (uint32_t)__builtin_clzll(differ) / 8;
     }
     while (i < limit && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* Bytes that the normal forms of two keys have in common at their front, at most `limit`: what a
+ * prefix could take out of them. */
+static inline uint32_t kvi_normal_common(enum kvi_normal normal, const uint8_t *a, size_t a_bytes,
+                                         const uint8_t *b, size_t b_bytes, uint32_t limit)
+{
+    uint32_t i = 0;
+
+    if (KVI_LIKELY(normal == KVI_NORMAL_BYTES))
+        return kvi_common_bytes(a, a_bytes, b, b_bytes, limit);
+    if (normal == KVI_NORMAL_NONE)
+        return 0;
+    while (i < limit && i < a_bytes && i < b_bytes && a[a_bytes - 1 - i] == b[b_bytes - 1 - i])
         i++;
     return i;
 }
@@ -471,14 +473,45 @@ static inline uint64_t kvi_layout_bytes(enum kvi_page_type type, uint32_t prefix
     return bytes_without + (kvi_node_heads_at(prefix_bytes) - KVI_HEADER_BYTES) - saved;
 }
 
+/* How items are weighed in pages of a type and flags: found once, for loops over many. */
+enum kvi_scale_kind { KVI_SCALE_LEAF, KVI_SCALE_BRANCH, KVI_SCALE_ALIGNED };
+
+struct kvi_scales {
+    enum kvi_scale_kind kind;
+    uint32_t branch_fixed; /* branch: slot and cell head */
+    unsigned flags;        /* the page's */
+};
+
+static inline struct kvi_scales kvi_scales(enum kvi_page_type type, unsigned flags)
+{
+    struct kvi_scales scales = {KVI_SCALE_LEAF, KVI_NODE_SLOT_BYTES + kvi_branch_head(flags),
+                                flags};
+
+    if (type != KVI_PAGE_LEAF)
+        scales.kind = KVI_SCALE_BRANCH;
+    else if (flags & KVI_PAGE_ALIGN_MASK)
+        scales.kind = KVI_SCALE_ALIGNED;
+    return scales;
+}
+
 /* Bytes that an item takes with its slot, whole key included. */
+static inline uint64_t kvi_weigh(const struct kvi_scales *scales, const struct kvi_item *item)
+{
+    if (KVI_LIKELY(scales->kind == KVI_SCALE_LEAF))
+        return (uint64_t)KVI_NODE_SLOT_BYTES + KVI_LEAF_CELL_HEAD + item->key_bytes +
+               item->payload_bytes;
+    if (scales->kind == KVI_SCALE_BRANCH)
+        return (uint64_t)scales->branch_fixed + item->key_bytes;
+    return (uint64_t)KVI_NODE_SLOT_BYTES +
+           kvi_cell_bytes(scales->flags, item->key_bytes, item->payload_bytes);
+}
+
 static inline uint64_t kvi_item_weight(enum kvi_page_type type, unsigned flags,
                                        const struct kvi_item *item)
 {
-    if (type == KVI_PAGE_LEAF)
-        return KVI_NODE_SLOT_BYTES +
-               (uint64_t)kvi_cell_bytes(flags, item->key_bytes, item->payload_bytes);
-    return (uint64_t)KVI_NODE_SLOT_BYTES + kvi_branch_head(flags) + item->key_bytes;
+    const struct kvi_scales scales = kvi_scales(type, flags);
+
+    return kvi_weigh(&scales, item);
 }
 
 #endif

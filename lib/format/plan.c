@@ -22,6 +22,7 @@ struct planner {
     const struct kvi_geometry *g;
     enum kvi_page_type type;
     unsigned flags; /* of the pages */
+    struct kvi_scales scales;
     const struct kvi_item *items;
     unsigned count;
     unsigned least; /* items that a page needs */
@@ -62,7 +63,7 @@ static unsigned fill_forward(const struct planner *p, unsigned from)
     unsigned end;
 
     for (end = from; end < p->count; end++) {
-        without += kvi_item_weight(p->type, p->flags, &p->items[end]);
+        without += kvi_weigh(&p->scales, &p->items[end]);
         if (is_branch(p) && end == from)
             without -= p->items[from].key_bytes;
         else if (is_branch(p))
@@ -85,7 +86,7 @@ static unsigned fill_backward(const struct planner *p, unsigned end)
 
         if (is_branch(p) && start < end) /* the item at `start` is no longer the first */
             common = shared_bytes(p, start, end - 1, common);
-        whole += kvi_item_weight(p->type, p->flags, &p->items[start - 1]);
+        whole += kvi_weigh(&p->scales, &p->items[start - 1]);
         without = is_branch(p) ? whole - p->items[start - 1].key_bytes : whole;
         if (!range_fits(p, without, common, end - start))
             break;
@@ -102,10 +103,10 @@ static unsigned even_bound(const struct planner *p, unsigned from, unsigned low,
     unsigned bound = from;
 
     for (unsigned i = from; i < p->count; i++)
-        total += kvi_item_weight(p->type, p->flags, &p->items[i]);
+        total += kvi_weigh(&p->scales, &p->items[i]);
     share = total / pages;
     while (bound < high) {
-        uint64_t weight = kvi_item_weight(p->type, p->flags, &p->items[bound]);
+        uint64_t weight = kvi_weigh(&p->scales, &p->items[bound]);
 
         /* One more leaves the share, and by more than is missing now. */
         if (bound >= low && sum + weight > share && sum + weight - share > share - sum)
@@ -153,7 +154,8 @@ unsigned kvi_plan_split(const struct kvi_geometry *g, enum kvi_page_type type, u
                         const struct kvi_item *items, unsigned count, unsigned pages_min,
                         enum kvi_plan_bias bias, unsigned bounds_out[KVI_PLAN_PAGES_MAX + 1])
 {
-    struct planner p = {g, type, flags, items, count, type == KVI_PAGE_BRANCH ? 2 : 1};
+    struct planner p = {
+        g, type, flags, kvi_scales(type, flags), items, count, type == KVI_PAGE_BRANCH ? 2 : 1};
     unsigned pages = count / p.least;
 
     assert(pages_min >= 1 && pages_min <= KVI_PLAN_PAGES_MAX);
