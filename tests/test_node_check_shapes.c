@@ -199,6 +199,50 @@ START_TEST(check_sees_what_is_wrong_in_a_leaf_of_reverse_order)
 }
 END_TEST
 
+START_TEST(leaf_is_counted_if_its_sets_say_how_many)
+{
+    struct kvi_counts counts;
+
+    shape_is((struct kvi_table_record){.flags = DUP});
+    golden_page(6);
+    ck_assert(kvi_leaf_counts(&g, page, &counts));
+    ck_assert_uint_eq(counts.records, 5);
+    ck_assert_uint_eq(counts.keys, 2);
+    page[0xff1] = 0; /* a set of none */
+    ck_assert(!kvi_leaf_counts(&g, page, &counts));
+    golden_page(6);
+    page[0xff8] = 0; /* no set */
+    ck_assert(!kvi_leaf_counts(&g, page, &counts));
+    golden_page(7);
+    ck_assert(kvi_leaf_counts(&g, page, &counts));
+    ck_assert_uint_eq(counts.records, 2);
+    ck_assert_uint_eq(counts.keys, 1); /* the other goes on from the page before */
+    shape_is((struct kvi_table_record){.align_log2 = 3});
+    golden_page(2);
+    ck_assert(kvi_leaf_counts(&g, page, &counts));
+    ck_assert_uint_eq(counts.records, 2);
+    ck_assert_uint_eq(counts.keys, 0);
+}
+END_TEST
+
+START_TEST(page_of_another_kind_of_table_is_not_searched)
+{
+    struct kvi_key key = {(const uint8_t *)"k1", 2}, none = {NULL, 0};
+    struct kvi_probe probe;
+    bool exact;
+
+    shape_is((struct kvi_table_record){.align_log2 = 3});
+    golden_page(2);
+    ck_assert_int_eq(kvi_probe_init(&probe, &shape, key, none, KVI_PROBE_VALUE), 0);
+    ck_assert_int_eq(kvi_leaf_probe(&g, &shape, page, &probe, &exact), 0);
+    ck_assert(exact);
+    shape_is((struct kvi_table_record){.order = KV_ORDER_REVERSE});
+    ck_assert_int_eq(kvi_leaf_probe(&g, &shape, page, &probe, &exact), -1);
+    memcpy(page, golden + 5 * 4096, 4096);
+    ck_assert_int_eq(kvi_branch_probe(&g, &shape, page, &probe), -1);
+}
+END_TEST
+
 /* ---- Pages made here ---------------------------------------------------------------------------
  */
 
@@ -292,6 +336,8 @@ static Suite *suite(void)
     CHECK("golden", check_sees_what_is_wrong_in_a_branch_that_counts);
     CHECK("golden", check_sees_what_is_wrong_among_integers);
     CHECK("golden", check_sees_what_is_wrong_in_a_leaf_of_reverse_order);
+    CHECK("golden", leaf_is_counted_if_its_sets_say_how_many);
+    CHECK("golden", page_of_another_kind_of_table_is_not_searched);
     CHECK("made", integer_keys_have_one_of_two_sizes);
     CHECK("made", pairs_are_no_larger_than_a_separator_allows);
     CHECK("made", whole_separators_are_pairs_in_order);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where things stand inside a branch or leaf page: shared by the files of lib/format, and meant for
- * nobody else.
+ * Where things stand inside a branch or leaf page: shared by the files of lib/format, and by those
+ * above whose innermost loop is over a page's cells.
  *
  *     32       heads_at        offs_at       slots_end     cells_at          page_size
  *     | prefix | heads u32 x n | offs u16 x n| free        | cells           |
