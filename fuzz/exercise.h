@@ -182,6 +182,23 @@ static inline void exercise_counts(struct exercise *e, struct kv_txn *txn, kv_ta
     }
 }
 
+/* All samples in one call, with some keys that are not there. */
+static inline void exercise_many(struct exercise *e, struct kv_txn *txn, kv_table table)
+{
+    struct kv_val keys[EXERCISE_SAMPLES], values[EXERCISE_SAMPLES];
+    size_t found;
+
+    for (unsigned i = 0; i < e->samples; i++) {
+        keys[i] = (struct kv_val){e->sample[i].size, e->sample[i].data};
+        if (keys[i].size > 3 && i % 5 == 4)
+            keys[i].size -= 1;
+    }
+    if (exercise_read_rc(e, kv_get_many(txn, table, keys, e->samples, values, &found)))
+        return;
+    for (unsigned i = 0; i < e->samples; i++)
+        exercise_touch(e, &values[i]);
+}
+
 static inline void exercise_table(struct exercise *e, struct kv_txn *txn, const char *name)
 {
     struct kv_table_stat stat = {0};
@@ -308,6 +325,35 @@ static inline int exercise_cursors(struct exercise *e, struct kv_txn *txn, kv_ta
     return rc == KV_ENOTFOUND || rc == KV_EINCOMPATIBLE ? 0 : rc;
 }
 
+/* A bulk build behind the last record, with one out of order. */
+static inline int exercise_bulk(struct exercise *e, struct kv_txn *txn, kv_table table)
+{
+    struct kv_bulk *bulk;
+    int rc = kv_bulk_begin(txn, table, 0, &bulk);
+    int ended;
+
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < 60 && !rc; i++) {
+        static uint8_t bytes[3000];
+        uint8_t made[20];
+        struct kv_val key = {sizeof made, made};
+        struct kv_val value = {i % 20 == 19 ? 3000 : i * 7, bytes};
+
+        memset(made, 0xFF, sizeof made);
+        made[sizeof made - 1] = (uint8_t)i;
+        if (i == 30 && e->samples) {
+            key.size = e->sample[0].size;
+            key.data = e->sample[0].data;
+        }
+        rc = kv_bulk_put(bulk, &key, &value, 0);
+        if (rc == KV_EINCOMPATIBLE)
+            rc = 0;
+    }
+    ended = kv_bulk_end(bulk);
+    return rc ? rc : ended;
+}
+
 static inline int exercise_change(struct exercise *e, struct kv_txn *txn, const char *name)
 {
     kv_table table;
@@ -320,7 +366,9 @@ static inline int exercise_change(struct exercise *e, struct kv_txn *txn, const 
         if (!rc)
             rc = exercise_del(e, txn, table, i * 5 + 1);
     }
-    return rc ? rc : exercise_cursors(e, txn, table);
+    if (!rc)
+        rc = exercise_cursors(e, txn, table);
+    return rc ? rc : exercise_bulk(e, txn, table);
 }
 
 /* A nested txn, whose changes stay or go. */
