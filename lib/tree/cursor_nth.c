@@ -6,6 +6,7 @@
  * damage.
  */
 #include "base/error.h"
+#include "format/node_page.h"
 #include "kv.h"
 #include "tree/cursor.h"
 #include "tree/value.h"
@@ -15,23 +16,28 @@
 static int pick_child(const struct kvi_tree *tree, struct kvi_step *step, bool keys, uint64_t *n)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    unsigned count = kvi_header_count(step->page);
+    const uint8_t *page = step->page;
+    struct kvi_node_frame frame = kvi_node_frame(g, page);
+    unsigned flags = kvi_header_flags(page);
+    uint32_t head = kvi_branch_head(flags);
+    uint64_t left = *n;
 
-    for (step->slot = 0; step->slot < count; step->slot++) {
-        struct kvi_branch_cell cell;
+    for (step->slot = 0; step->slot < frame.count; step->slot++) {
+        uint32_t at = kvi_node_off(&frame, page, step->slot);
         struct kvi_counts counts;
         uint64_t below;
 
-        if (!kvi_branch_cell_at(g, step->page, step->slot, &cell))
-            return kvi_tree_damaged(tree, kvi_header_pgno(step->page),
-                                    "branch page with a bad cell");
-        counts = kvi_branch_counts(step->page, &cell);
+        if (KVI_UNLIKELY(at < frame.cells_at || at + head > g->page_size))
+            return kvi_tree_damaged(tree, kvi_header_pgno(page), "branch page with a bad cell");
+        counts = kvi_branch_counts_load(page + at + KVI_BRANCH_CELL_HEAD, flags);
         below = keys ? counts.keys : counts.records;
-        if (*n < below)
+        if (left < below) {
+            *n = left;
             return 0;
-        *n -= below;
+        }
+        left -= below;
     }
-    return kvi_tree_damaged(tree, kvi_header_pgno(step->page), "fewer records than counted");
+    return kvi_tree_damaged(tree, kvi_header_pgno(page), "fewer records than counted");
 }
 
 /* With duplicates: the cell in the leaf of `step` that has record (or key) number *n, which becomes
