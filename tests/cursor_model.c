@@ -512,6 +512,7 @@ static void make_table(struct grid *m)
     options.flags = m->plan->flags;
     options.order = m->plan->order;
     options.value_order = m->plan->value_order;
+    options.align = m->plan->align;
     if (options.order == KV_ORDER_CUSTOM)
         options.comparator = "descending";
     if (options.value_order == KV_ORDER_CUSTOM)

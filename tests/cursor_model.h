@@ -33,6 +33,7 @@ struct cursor_plan {
     bool bounds;
     uint64_t dirty_budget_bytes; /* 0: never spills */
     uint64_t seed;
+    uint32_t align; /* of values */
 };
 
 void cursor_model_run(const struct cursor_plan *plan);

@@ -8,15 +8,15 @@
 #define BUDGET (16 * 4096)
 
 static const struct cursor_plan plans[] = {
-    {"small: plain", 4096, 0, BYTES, BYTES, 900, 1, 8, 0, 40000, 40, true, BUDGET, 31},
+    {"small: plain", 4096, 0, BYTES, BYTES, 900, 1, 8, 0, 40000, 40, true, BUDGET, 31, 0},
     {"small: sets over leaves", 4096, KV_DUPLICATES, BYTES, BYTES, 7, 500, 30, 0, 60000, 40, true,
-     BUDGET, 32},
+     BUDGET, 32, 0},
     {"small: fixed integers", 4096, KV_DUPLICATES | KV_FIXED, KV_ORDER_UINT, KV_ORDER_UINT, 12, 500,
-     4, 4, 40000, 40, true, BUDGET, 33},
+     4, 4, 40000, 40, true, BUDGET, 33, 0},
     {"small: long pairs", 4096, KV_DUPLICATES, BYTES, KV_ORDER_REVERSE, 12, 20, 600, 500, 30000, 50,
-     true, BUDGET, 34},
+     true, BUDGET, 34, 0},
     {"small: 16 KiB", 16384, KV_DUPLICATES, BYTES, BYTES, 10, 300, 30, 30, 30000, 40, true,
-     4 * BUDGET, 35},
+     4 * BUDGET, 35, 0},
 };
 
 START_TEST(cursors_go_where_the_model_says_under_small_limits)
