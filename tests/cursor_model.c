@@ -281,7 +281,7 @@ static void do_cursor_put(struct grid *m, int c)
     m->at[c].pos = pos;
 }
 
-/* KV_AT_CURSOR: the record gets another value of the grid; with duplicates that is another place. */
+/* KV_AT_CURSOR: the record gets another value of the grid, with duplicates another place. */
 static void do_put_at(struct grid *m, int c)
 {
     struct position *at = &m->at[c];

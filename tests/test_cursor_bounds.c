@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cursors with bounds, through kv.h: every move keeps to them, in tables of all orders; wrong ranges
- * are refused and change nothing. Records have their key as value.
+ * Cursors with bounds, through kv.h: every move keeps to them, in tables of all orders; wrong
+ * ranges are refused and change nothing. Records have their key as value.
  */
 #include "api_help.h"
 

@@ -11,7 +11,8 @@
 #define CUSTOM KV_ORDER_CUSTOM
 
 static const struct cursor_plan plans[] = {
-    /* name, page, flags, orders, keys, values, bytes, operations, changes, bounds, budget, seed, align */
+    /* name, page, flags, orders, keys, values, bytes, operations, changes, bounds, budget, seed,
+     * align */
     {"plain", 4096, 0, BYTES, BYTES, 900, 1, 8, 0, 60000, 30, true, 0, 1, 0},
     {"plain, long keys", 4096, 0, BYTES, BYTES, 300, 1, 900, 30, 30000, 40, true, 0, 2, 0},
     {"counted, reverse", 4096, KV_COUNTED, REVERSE, BYTES, 900, 1, 20, 0, 40000, 30, true, 0, 3, 0},

@@ -99,8 +99,8 @@ KVI_MUST_CHECK int kvi_cursor_settle_set(struct kvi_cursor *cursor,
                                          const struct kvi_leaf_cell *cell,
                                          const struct kvi_set *set, unsigned item);
 
-/* kvi_cursor_settle with a path of its own, unless it leads out of the cursor's bounds: KV_ENOTFOUND,
- * nothing moved. */
+/* kvi_cursor_settle with a path of its own, unless it leads out of the cursor's bounds:
+ * KV_ENOTFOUND, nothing moved. */
 KVI_MUST_CHECK int kvi_cursor_adopt(struct kvi_cursor *cursor, const struct kvi_path *path,
                                     unsigned item);
 
@@ -110,9 +110,9 @@ static inline bool kvi_cursor_inside(const struct kvi_cursor *cursor)
     return cursor->leaf->slot >= cursor->slot_begin && cursor->leaf->slot < cursor->slot_end;
 }
 
-/* A scan came to another leaf: finds the one that follows, so that its lines are asked for while the
- * records of this one are read. Cells stand in no order, which is more than the processor foresees.
- */
+/* A scan came to another leaf: finds the one that follows, so that its lines are asked for while
+ * the records of this one are read. Cells stand in no order, which is more than the processor
+ * foresees. */
 void kvi_cursor_look_ahead(struct kvi_cursor *cursor, bool forward);
 
 #define KVI_CURSOR_LINE_BYTES 64u

@@ -13,8 +13,8 @@
 #include "tree/change.h"
 #include "tree/cursor.h"
 
-/* The record at the cursor, for a change: KV_EINVAL without a position, KV_ENOTFOUND at the end. One
- * before which the cursor stands counts too, but not out of its bounds. */
+/* The record at the cursor, for a change: KV_EINVAL without a position, KV_ENOTFOUND at the end.
+ * One before which the cursor stands counts too, but not out of its bounds. */
 static int at_record(struct kvi_cursor *cursor)
 {
     int rc = kvi_cursor_unpark(cursor);

@@ -228,8 +228,8 @@ static int first_or_last_value(struct kvi_cursor *cursor, bool last)
     return rc ? rc : kvi_cursor_adopt(cursor, &place.path, last ? KVI_ITEM_LAST : 0);
 }
 
-/* Whether the cell behind the cursor's is in the same leaf and of another key, as most are; or it is
- * known that the key ends there. */
+/* Whether the cell behind the cursor's is in the same leaf and of another key, as most are; or it
+ * is known that the key ends there. */
 static bool key_ends_here(struct kvi_cursor *cursor)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(cursor->tree);
