@@ -128,7 +128,7 @@ static int aim(struct group *group)
 
         if (KVI_UNLIKELY(rc))
             return rc;
-        if (KVI_LIKELY(!group->probes))
+        if (KVI_LIKELY(!group->tree->shape.custom)) /* with probes it only asks for the line */
             lane->slot = kvi_leaf_aim(g, lane->page, lane->key);
     }
     return 0;
