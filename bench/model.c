@@ -13,6 +13,7 @@
 #define BATCH 1000u
 #define VALUE_BYTES 100u
 #define PAIRS_A_KEY 50u
+#define PAIRS_A_KEY_MANY 5000u /* sets of many pages */
 #define TEXT_VALUE_BYTES 16u
 #define RANGE_TIMES 10u /* records of the range delete: so many times those of the others */
 
@@ -41,10 +42,10 @@ static struct model_items random_items(uint32_t count, uint32_t item_bytes, uint
     return (struct model_items){bytes, NULL, count, item_bytes};
 }
 
-/* Keys of pairs: each of count / PAIRS_A_KEY keys again and again, in random order. */
-static struct model_items pair_keys(uint32_t count, uint64_t seed)
+/* Keys of pairs: each of count / pairs_a_key keys again and again, in random order. */
+static struct model_items pair_keys(uint32_t count, uint32_t pairs_a_key, uint64_t seed)
 {
-    uint32_t distinct = count / PAIRS_A_KEY ? count / PAIRS_A_KEY : 1;
+    uint32_t distinct = count / pairs_a_key ? count / pairs_a_key : 1;
     struct model_items all = random_items(distinct, 8, seed);
     uint8_t *bytes = bytes_for(count, 8);
 
@@ -93,7 +94,7 @@ static void put_all(const struct model_kind *kind, struct model *model,
 
 static void text_pairs(const struct bench_plan *plan, unsigned s)
 {
-    struct model_items keys = pair_keys(plan->records, 21);
+    struct model_items keys = pair_keys(plan->records, PAIRS_A_KEY, 21);
     struct model_items values = random_items(plan->records, TEXT_VALUE_BYTES, 22);
     char *path = path_for(plan, s);
     struct model *model = kinds[s]->open(path, MODEL_DUPLICATES);
@@ -112,7 +113,7 @@ static void text_pairs(const struct bench_plan *plan, unsigned s)
 
 static void fixed_pairs(const struct bench_plan *plan, unsigned s)
 {
-    struct model_items keys = pair_keys(plan->records, 23);
+    struct model_items keys = pair_keys(plan->records, PAIRS_A_KEY, 23);
     struct model_items values = random_items(plan->records, 8, 24);
     char *path = path_for(plan, s);
     struct model *model = kinds[s]->open(path, MODEL_FIXED);
@@ -129,6 +130,27 @@ static void fixed_pairs(const struct bench_plan *plan, unsigned s)
     (void)kinds[s]->scan_pages(model, &seen);
     expect("fixed values", seen == keys.count);
     sample("fixed-size duplicate scan by pages", "8+8", 0.8, s, start, seen);
+    kinds[s]->close(model);
+    store_remove(path);
+    items_release(&keys);
+    items_release(&values);
+}
+
+static void large_sets(const struct bench_plan *plan, unsigned s)
+{
+    struct model_items keys = pair_keys(plan->records, PAIRS_A_KEY_MANY, 29);
+    struct model_items values = random_items(plan->records, 8, 30);
+    char *path = path_for(plan, s);
+    struct model *model = kinds[s]->open(path, MODEL_FIXED);
+    double start;
+    uint64_t seen;
+
+    put_all(kinds[s], model, &keys, &values);
+    (void)kinds[s]->scan_pages(model, &seen); /* warm */
+    start = now_seconds();
+    (void)kinds[s]->scan_pages(model, &seen);
+    expect("fixed values", seen == keys.count);
+    sample("fixed-size scan by pages, large sets", "8+8", 0.8, s, start, seen);
     kinds[s]->close(model);
     store_remove(path);
     items_release(&keys);
@@ -212,6 +234,7 @@ void bench_model(const struct bench_plan *plan, uint32_t round)
 
         text_pairs(plan, s);
         fixed_pairs(plan, s);
+        large_sets(plan, s);
         integers(plan, s);
         plain_reads(plan, &keys, s);
     }
