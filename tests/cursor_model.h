@@ -3,8 +3,8 @@
  * Several cursors on one table while it changes, against a model.
  *
  * The table's records are taken from a grid of keys x values; the model is a flag for each: in it
- * or not. The grid is numbered in the table's order, so that a position is a number and every move a
- * search for a flag. What a cursor does when its record is deleted is in the model as kv.h and
+ * or not. The grid is numbered in the table's order, so that a position is a number and every move
+ * a search for a flag. What a cursor does when its record is deleted is in the model as kv.h and
  * docs/TREE.md tell it, written a second time.
  *
  * A plan says which kind of table, how many keys and values, and how many operations. Used by

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Verbs for tests of one cursor over one table of pairs, through kv.h. Pairs are written
- * "key:value". Each test program that includes this has an env, a txn, a table and a cursor of its own.
+ * "key:value". Each test program that includes this has an env, a txn, a table and a cursor of its
+ * own.
  */
 #ifndef PAIR_HELP_H
 #define PAIR_HELP_H

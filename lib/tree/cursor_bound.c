@@ -7,8 +7,8 @@
  * another table, so the latter is made anew when the shape is another.
  *
  * A cursor that comes to a leaf looks once which of its slots are inside (kvi_cursor_confine);
- * steps within the leaf then cost what they cost without bounds. A leaf whose last key is inside needs no
- * search for the end.
+ * steps within the leaf then cost what they cost without bounds. A leaf whose last key is inside
+ * needs no search for the end.
  *
  * Owner: the cursor; freed with it.
  */
