@@ -23,6 +23,7 @@ enum {
     KEYS = 600, /* two levels of branches are not needed, one is */
     KEY_CHANGED = 300,
     KEY_LARGE = 5, /* has an overflow run before and after */
+    PAIR_KEYS = 7, /* of the table with duplicates: the others are values of theirs */
     LARGE_BYTES = 9000,
     KEY_FILL = 7777,
     DATA_FILE = 0, /* in a recording: the first file that is opened */
@@ -54,17 +55,30 @@ static void put_one(struct kv_txn *txn, kv_table table, unsigned key, unsigned v
     free(value.data);
 }
 
+/* A table whose leaves are sets and whose branches count. */
+static kv_table open_pairs(struct kv_txn *txn, uint32_t flags)
+{
+    struct kv_table_options options = KV_TABLE_OPTIONS_INIT;
+    kv_table table;
+
+    options.flags = KV_DUPLICATES;
+    ck_ok(kv_table_open(txn, "pairs", flags, &options, &table));
+    return table;
+}
+
 static void make_base(void)
 {
     struct kv_env *env = db_open(path, KV_CREATE);
     struct kv_txn *txn;
-    kv_table table;
+    kv_table table, pairs;
 
     ck_ok(kv_txn_begin(env, KV_WRITE, NULL, &txn));
     ck_ok(kv_table_open(txn, "named", KV_CREATE, NULL, &table));
+    pairs = open_pairs(txn, KV_CREATE);
     for (unsigned key = 0; key < KEYS; key++) {
         put_one(txn, KV_MAIN_TABLE, key, 1, key == KEY_LARGE ? LARGE_BYTES : VALUE_BYTES);
         put_one(txn, table, key, 1, VALUE_BYTES);
+        put_one(txn, pairs, key % PAIR_KEYS, key, VALUE_BYTES);
     }
     if (FILL_BYTES)
         put_one(txn, KV_MAIN_TABLE, KEY_FILL, 1, FILL_BYTES);
@@ -85,6 +99,7 @@ static void make_newest(void)
     put_one(txn, KV_MAIN_TABLE, KEY_CHANGED, 2, VALUE_BYTES);
     put_one(txn, KV_MAIN_TABLE, KEY_LARGE, 2, LARGE_BYTES);
     put_one(txn, table, KEY_CHANGED, 2, VALUE_BYTES);
+    put_one(txn, open_pairs(txn, 0), 0, KEYS, VALUE_BYTES);
     ck_ok(kv_txn_commit(txn));
     db_close(env);
 }
@@ -200,11 +215,16 @@ END_TEST
 
 START_TEST(every_kind_of_page_is_among_the_new_ones)
 {
-    unsigned kinds = 0;
+    unsigned kinds = 0, flags = 0;
 
-    for (uint64_t pgno = 0; pgno < newest.page_end; pgno++)
-        if (is_new(pgno))
-            kinds |= 1u << kvi_header_type(page_of(&after, pgno));
+    for (uint64_t pgno = 0; pgno < newest.page_end; pgno++) {
+        if (!is_new(pgno))
+            continue;
+        kinds |= 1u << kvi_header_type(page_of(&after, pgno));
+        if (kvi_header_type(page_of(&after, pgno)) <= KVI_PAGE_LEAF)
+            flags |= kvi_header_flags(page_of(&after, pgno));
+    }
+    ck_assert_uint_eq(flags, KVI_PAGE_SETS | KVI_PAGE_COUNTED | KVI_PAGE_COUNTED_KEYS);
     ck_assert_uint_eq(kinds & (1u << KVI_PAGE_BRANCH), 1u << KVI_PAGE_BRANCH);
     ck_assert_uint_eq(kinds & (1u << KVI_PAGE_LEAF), 1u << KVI_PAGE_LEAF);
     ck_assert_uint_eq(kinds & (1u << KVI_PAGE_OVERFLOW), 1u << KVI_PAGE_OVERFLOW);
