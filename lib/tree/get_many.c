@@ -248,8 +248,10 @@ static int get_plain(struct group *group, const struct kv_val *keys, struct kv_v
 {
     int rc;
 
-    for (unsigned i = 0; i < group->count; i++)
+    for (unsigned i = 0; i < group->count; i++) {
         group->lanes[i].key = (struct kvi_key){keys[i].data, keys[i].size};
+        __builtin_prefetch(keys[i].data);
+    }
     rc = descend(group);
     return rc ? rc : compare(group, values_out, found);
 }
