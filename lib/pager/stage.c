@@ -10,7 +10,8 @@
  * is kept: they count as written early, and what comes back to be changed is read back. Some wait
  * to be written in one long call; nothing may follow a reference to one of these before a flush.
  *
- * Buffers are owned here from `put` on. A failure leaves the txn fit for abort only: the pager is broken then.
+ * Buffers are owned here from `put` on. A failure leaves the txn fit for abort only: the pager is
+ * broken then.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #ifdef KVI_SMALL_LIMITS
 #define STAGE_BYTES ((size_t)4 * KVI_PAGE_SIZE_MIN)
 #else
-#define STAGE_BYTES ((size_t)64 * KVI_PAGE_SIZE_MIN)
+#define STAGE_BYTES ((size_t)256 * KVI_PAGE_SIZE_MIN)
 #endif
 #define STAGE_ITEMS_MAX (STAGE_BYTES / KVI_PAGE_SIZE_MIN)
 

@@ -11,9 +11,9 @@
  * M records overwritten at random in batches of 1000 took 2.5 us of CPU each with calls of 16
  * KiB, 3.6 us with 64 KiB and 4.5 us with 4 MiB. An ordered fill takes 0.17 us with 16 KiB and 0.14
  * us with 64 KiB; so a txn that adds pages rather than replacing them writes in longer calls, and a
- * bulk build, whose pages are the least likely to be replaced one by one, in the longest. So does
- * a txn that adds pages and may store: whoever replaces those stores too, which takes no notice of
- * folios.
+ * bulk build, whose pages are the least likely to be replaced one by one, in the longest. A txn that
+ * adds pages and may store writes in longer calls too: whoever replaces those stores as well, which
+ * takes no notice of folios.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,8 +25,9 @@
 
 #define STRETCH_BYTES (4 * KVI_PAGE_SIZE_MIN)
 #define STRETCH_ADDING_BYTES (16 * KVI_PAGE_SIZE_MIN)
-#define STRETCH_LONGEST_BYTES (64 * KVI_PAGE_SIZE_MIN)
-#define PARTS_MAX (STRETCH_LONGEST_BYTES / KVI_PAGE_SIZE_MIN)
+#define STRETCH_STORING_BYTES (64 * KVI_PAGE_SIZE_MIN)
+#define STRETCH_STAGED_BYTES (256 * KVI_PAGE_SIZE_MIN)
+#define PARTS_MAX (STRETCH_STAGED_BYTES / KVI_PAGE_SIZE_MIN)
 #define SORT_FEW 24u
 #define ADDING_SHARE                                                                               \
     4u /* a txn adds pages when it retires less than this part of what it allocates */
@@ -105,10 +106,10 @@ static uint64_t stretch_bytes(const struct kvi_pager *pager)
     uint64_t allocated = kvi_space_allocated(pager->space);
 
     if (pager->staging)
-        return STRETCH_LONGEST_BYTES;
+        return STRETCH_STAGED_BYTES;
     if (kvi_space_retired(pager->space) >= allocated / ADDING_SHARE)
         return STRETCH_BYTES;
-    return kvi_pager_store(pager) ? STRETCH_LONGEST_BYTES : STRETCH_ADDING_BYTES;
+    return kvi_pager_store(pager) ? STRETCH_STORING_BYTES : STRETCH_ADDING_BYTES;
 }
 
 static void note_tag(const struct kvi_pager *pager, const struct kvi_write_item *item)
