@@ -94,9 +94,12 @@ uint32_t pair_end(const struct pair_model *model, uint32_t key)
 bool pair_is_at(const struct pair_model *model, uint32_t place, uint32_t key,
                 const struct pair_bytes *value)
 {
-    const struct pair_entry *pair = &model->pairs.list[place];
+    const struct pair_entry *pair;
 
-    return place < model->pairs.count && pair->key == key &&
+    if (place >= model->pairs.count)
+        return false;
+    pair = &model->pairs.list[place];
+    return pair->key == key &&
            (!value || pair_compare(model->value_order, pair->value, *value) == 0);
 }
 

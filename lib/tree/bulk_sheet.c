@@ -341,7 +341,7 @@ int kvi_bulk_add_page(struct kvi_bulk *bulk, unsigned level, struct kvi_key sepa
     sheet = kvi_bulk_sheet(bulk, level);
     if (!kvi_bulk_reserve(sheet, separator.size))
         return kvi_error(ENOMEM, "no memory for a bulk build");
-    to = sheet->bytes + sheet->used;
+    to = sheet->bytes ? sheet->bytes + sheet->used : NULL; /* the first separator has no bytes */
     if (separator.size)
         memcpy(to, separator.data, separator.size);
     sheet->items[sheet->count++] = (struct kvi_item){.key = to,

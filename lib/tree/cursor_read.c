@@ -60,6 +60,8 @@ static struct ahead look_ahead(const struct kvi_cursor *cursor, bool forward)
 
 static inline void prefetch(struct ahead *ahead)
 {
+    if (!ahead->bytes)
+        return;
     ahead->target += ahead->bytes;
     for (; ahead->at < ahead->target; ahead->at += KVI_CURSOR_LINE_BYTES)
         __builtin_prefetch(ahead->at);
