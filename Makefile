@@ -7,7 +7,7 @@
 # directories, DESTDIR, BUILD (where output goes), V=1 (show commands), WERROR=1, TESTS="test_base ..."
 # (build and run only these), NEED=no (never ask for Debian packages).
 #
-# Files are found by their place: lib/*/*.c is the library, cli/*.c kvctl; each tests/test_*.c is a test
+# Files are found by their place: lib/*/*.c is the library, lib/lmdb/*.c the LMDB drop-in, cli/*.c kvctl; each tests/test_*.c is a test
 # program and the other tests/*.c are linked into those that use them; each file of fuzz/ that defines
 # LLVMFuzzerTestOneInput is a fuzz target, each of bench/ that defines main a benchmark.
 # tests/test_small_*.c run against a library that is compiled with -DKVI_SMALL_LIMITS.
@@ -20,7 +20,8 @@ B := $(BUILD)/$(MODE)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all test tests lint format bench benches fuzz fuzzers demo cov install uninstall clean help need
+.PHONY: all lmdb test tests lint format bench benches fuzz fuzzers demo cov install install-lmdb uninstall \
+	clean help need
 
 # All cores, also where nobody thought of -j. JOBS=1 for one thing at a time.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
@@ -30,7 +31,8 @@ endif
 
 # ---- Sources -----------------------------------------------------------------------------------
 
-LIB_SRC := $(sort $(wildcard lib/*/*.c))
+LMDB_SRC := $(sort $(wildcard lib/lmdb/*.c))
+LIB_SRC := $(filter-out $(LMDB_SRC),$(sort $(wildcard lib/*/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))
 TEST_SRC := $(sort $(wildcard tests/test_*.c))
 TEST_HELP_SRC := $(filter-out $(TEST_SRC),$(sort $(wildcard tests/*.c)))
@@ -117,7 +119,7 @@ note = $(if $(filter-out $(strip $(file <$(1))),$(strip $(2)))$(filter-out $(str
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
 $(call note,$(B)/flags,$(CC) $(CPPFLAGS) $(CFLAGS) $(KV_CPPFLAGS) $(KV_CFLAGS) $(WARN_STRICT) \
 	$(NDEBUG))
-$(call note,$(B)/sources,$(LIB_SRC) $(TEST_HELP_SRC) $(FUZZ_HELP_SRC) $(BENCH_HELP_SRC) $(CLI_SRC))
+$(call note,$(B)/sources,$(LIB_SRC) $(LMDB_SRC) $(TEST_HELP_SRC) $(FUZZ_HELP_SRC) $(BENCH_HELP_SRC) $(CLI_SRC))
 endif
 
 # ---- Packages ----------------------------------------------------------------------------------
@@ -125,6 +127,8 @@ endif
 # Debian packages by target; `a|b`: either does.
 NEED_build := libxxhash-dev libjson-c-dev pkg-config|pkgconf
 NEED_tests := check liblmdb-dev lmdb-utils
+NEED_lmdb := liblmdb-dev
+NEED_install-lmdb := $(NEED_lmdb)
 NEED_test := $(NEED_tests)
 NEED_cov := $(NEED_tests)
 NEED_bench := liblmdb-dev gnuplot-nox
@@ -186,6 +190,32 @@ $(B)/libkv.so: $(B)/libkv.so.$(VERSION)
 $(B)/kvctl: $(call objects,$(CLI_SRC),obj) $(B)/libkv.a
 	$(say) LD $@
 	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(CLI_LIBS)
+
+# ---- LMDB drop-in ------------------------------------------------------------------------------
+
+# The whole of it in one file, the store included, so that LD_LIBRARY_PATH is all it takes; and of the
+# static one only LMDB's names are to be seen, so that it can stand beside a libkv.a.
+LMDB_DIR := $(B)/lmdb
+LMDB_OBJ = $(call objects,$(LMDB_SRC) $(LIB_SRC),obj)
+
+lmdb: $(LMDB_DIR)/liblmdb.so $(LMDB_DIR)/liblmdb.a ## the drop-in: liblmdb.so.0, liblmdb.so, liblmdb.a
+
+$(LMDB_DIR)/liblmdb.so.0: $(LMDB_OBJ) lib/lmdb.map $(B)/sources
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared $(KV_LDFLAGS) $(LDFLAGS) -Wl,-soname,liblmdb.so.0 -Wl,--version-script=lib/lmdb.map \
+		-Wl,-Bsymbolic-functions $(if $(MODE_FLAGS),,-Wl,-z,defs) -o $@ $(filter %.o,$^)
+
+$(LMDB_DIR)/liblmdb.so: $(LMDB_DIR)/liblmdb.so.0
+	@ln -sf liblmdb.so.0 $@
+
+$(LMDB_DIR)/liblmdb.o: $(LMDB_OBJ) $(B)/sources
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(or $(LD),ld) -r -o $@ $(filter %.o,$^)
+	$(Q)$(or $(OBJCOPY),objcopy) --wildcard --keep-global-symbol='mdb_*' $@
+
+$(LMDB_DIR)/liblmdb.a: $(LMDB_DIR)/liblmdb.o
 
 # ---- Tests -------------------------------------------------------------------------------------
 
@@ -299,6 +329,10 @@ install: all ## install under DESTDIR and PREFIX (/usr/local)
 	$(INSTALL) -m 644 $(B)/kv.pc $(DESTDIR)$(PKGCONFIGDIR)/kv.pc
 	for m in $(MAN1); do $(INSTALL) -m 644 docs/$$m $(DESTDIR)$(MANDIR)/man1/$$m || exit 1; done
 	for m in $(MAN3); do $(INSTALL) -m 644 docs/$$m $(DESTDIR)$(MANDIR)/man3/$$m || exit 1; done
+
+# Where to is the user's to say, since it must never be put over the system's.
+install-lmdb: lmdb ## install the drop-in into LMDB_LIBDIR, which has no default
+	@scripts/install-lmdb.sh $(LMDB_DIR) '$(DESTDIR)' '$(LMDB_LIBDIR)'
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(BINDIR)/kvctl $(DESTDIR)$(LIBDIR)/libkv.a $(DESTDIR)$(LIBDIR)/libkv.so \

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the LMDB drop-in: LMDB 0.9's binary interface over kv.h. Private to lib/lmdb; sees
+ * the packaged <lmdb.h> and kv.h, nothing else of this library. docs/LMDB.md tells what each call
+ * becomes and what is kept where.
+ *
+ * What has to be remembered that kv.h has no place for: a table's LMDB flags are its kv sequence
+ * (which the drop-in has no other use for), the map size is the limit that kv_limit_set keeps with
+ * the snapshot, a custom order is recorded under a name made from the table's.
+ *
+ * Threads: as LMDB's. An env is used by all threads at once, and its lists are guarded by
+ * env->mutex; a txn and its cursors by one thread at a time.
+ */
+#ifndef KVI_LMDB_IMPL_H
+#define KVI_LMDB_IMPL_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kv.h"
+
+#define KVI_LMDB_API __attribute__((visibility("default")))
+
+#define KVI_LMDB_PAGE 4096u            /* bytes; what new databases get */
+#define KVI_LMDB_MAPSIZE 1048576u      /* bytes, where nothing else was said */
+#define KVI_LMDB_READERS 126u          /* where nothing else was said */
+#define KVI_LMDB_KEY_MAX 511u          /* bytes of a key, and of a value among duplicates */
+#define KVI_LMDB_FREE_DBI ((MDB_dbi)0) /* the list of free pages, made up when it is read */
+#define KVI_LMDB_MAIN_DBI ((MDB_dbi)1)
+#define KVI_LMDB_CORE_DBIS 2u
+#define KVI_LMDB_TXNID_FIRST 1u /* kv txnid of a database just made: LMDB calls that state 0 */
+
+/* The flags of a table that LMDB keeps in the file. */
+#define KVI_LMDB_TABLE_FLAGS                                                                       \
+    (MDB_REVERSEKEY | MDB_DUPSORT | MDB_INTEGERKEY | MDB_DUPFIXED | MDB_INTEGERDUP | MDB_REVERSEDUP)
+
+/* What a named table's record in the main table reads as: the struct that LMDB keeps there. */
+struct kvi_lmdb_record {
+    uint32_t pad; /* DUPFIXED: size of values */
+    uint16_t flags;
+    uint16_t depth;
+    uint64_t pages_branch;
+    uint64_t pages_leaf;
+    uint64_t pages_overflow;
+    uint64_t entries;
+    uint64_t root;
+};
+
+_Static_assert(sizeof(struct kvi_lmdb_record) == 48, "as long as LMDB's");
+
+/* MDB_val and kv_val are laid out alike, and are handed through by pointer. */
+_Static_assert(sizeof(MDB_val) == sizeof(struct kv_val), "one layout");
+_Static_assert(offsetof(MDB_val, mv_data) == offsetof(struct kv_val, data), "one layout");
+
+/* ---- Tables (dbi.c, order.c) ---- */
+
+/* The comparators of one table, by its name, registered with the kv env once and for good; what
+ * they call may change (mdb_set_compare). Lives as long as the env. */
+struct kvi_lmdb_order {
+    struct kvi_lmdb_order *next;
+    char key_name[32]; /* the names under which kv.h knows them */
+    char value_name[32];
+    _Atomic(MDB_cmp_func *) key;
+    _Atomic(MDB_cmp_func *) value;
+};
+
+/* An open table: slot `dbi` of the env. Slots 0 and 1 are always there. */
+struct kvi_lmdb_table {
+    char *name; /* NULL: a free slot (0 and 1 have "") */
+    kv_table kv;
+    unsigned flags; /* persistent ones, as mdb_dbi_flags gives them */
+    unsigned seq;   /* raised when the slot is closed: who holds an older number has MDB_BAD_DBI */
+    bool custom;    /* stored under a comparator of its own: `order` is then set */
+    MDB_cmp_func *compare; /* of keys: never NULL in an open slot */
+    MDB_cmp_func *compare_value;
+    struct kvi_lmdb_order *order;
+};
+
+/* A txn's view of slot dbi. */
+enum kvi_lmdb_seen {
+    KVI_LMDB_SEEN_VALID = 1, /* may be used in this txn */
+    KVI_LMDB_SEEN_NEW = 2    /* opened in it: closed again if it aborts */
+};
+
+/* ---- Env (env.c, files.c, info.c, copy.c, readers.c) ---- */
+
+/* What a thread keeps of an env that was opened without MDB_NOTLS: a reader that it uses again and
+ * again. Busy while a read txn of that thread lives. */
+struct kvi_lmdb_thread {
+    struct kvi_lmdb_thread *next; /* of the env */
+    MDB_env *env;
+    struct kv_txn *kv; /* reset while not busy; NULL: none yet */
+    pid_t pid;
+    bool busy;
+};
+
+struct MDB_env {
+    struct kv_env *kv; /* NULL: not open */
+    char *path;        /* as given to mdb_env_open */
+    char *data_path;
+    char *lock_path;
+    unsigned flags; /* as mdb_env_get_flags gives them */
+    pid_t pid;      /* of the process that opened it */
+    size_t mapsize; /* bytes; before open what was set, 0: nothing */
+    unsigned maxreaders;
+    MDB_dbi maxdbs;        /* named tables */
+    unsigned readers_seen; /* most readers that were ever met: mdb_env_info */
+    void *userctx;
+    MDB_assert_func *assert_func;
+
+    pthread_mutex_t mutex;         /* all below */
+    struct kvi_lmdb_table *tables; /* maxdbs + 2 slots */
+    MDB_dbi table_count;           /* slots that were ever used */
+    struct kvi_lmdb_order *orders;
+    struct kvi_lmdb_thread *threads;
+    pthread_key_t thread_key; /* without MDB_NOTLS */
+    bool thread_key_made;
+    MDB_txn *txns;   /* live and reset ones: ended by mdb_env_close */
+    MDB_txn *writer; /* the outermost write txn of this env, or NULL */
+};
+
+/* ---- Txns (txn.c) ---- */
+
+enum kvi_lmdb_txn_flags {
+    KVI_LMDB_TXN_RDONLY = 1,
+    KVI_LMDB_TXN_FINISHED = 2, /* reset: fit for renew and abort */
+    KVI_LMDB_TXN_ERROR = 4,    /* fit for abort */
+    KVI_LMDB_TXN_CHILD = 8,    /* has a live child */
+    KVI_LMDB_TXN_CHANGED = 16  /* something was changed: a commit is one */
+};
+#define KVI_LMDB_TXN_BLOCKED (KVI_LMDB_TXN_FINISHED | KVI_LMDB_TXN_ERROR | KVI_LMDB_TXN_CHILD)
+
+struct MDB_txn {
+    MDB_env *env;
+    struct kv_txn *kv; /* NULL while reset under a thread's reader */
+    unsigned flags;
+    MDB_dbi table_count; /* slots below it are known to this txn */
+    uint8_t *seen;       /* enum kvi_lmdb_seen, a byte a slot of the env */
+    unsigned *seqs;      /* of each slot, as the txn met it */
+    MDB_cursor *cursors; /* open ones, of all tables */
+    MDB_txn *parent;
+    MDB_txn *child;
+    MDB_txn *next; /* of env->txns */
+    MDB_txn **link;
+    struct kvi_lmdb_thread *thread; /* whose reader it uses, or NULL */
+    size_t id;
+};
+
+/* ---- Cursors (cursor.c and others) ---- */
+
+struct MDB_cursor {
+    MDB_txn *txn;         /* NULL: its read txn has ended */
+    struct kv_cursor *kv; /* NULL: of table 0, or its txn has ended */
+    MDB_dbi dbi;
+    unsigned state;   /* of cursor.c: where LMDB's cursor would stand */
+    MDB_cursor *next; /* of the txn */
+    MDB_cursor **link;
+    bool read_only;                  /* opened in a read txn: lives until it is closed */
+    struct kvi_lmdb_free *free_list; /* table 0: the records made up for it */
+    struct kvi_lmdb_record record;   /* what a named table's record was last read as */
+};
+
+/* ---- Shared helpers ---- */
+
+/* result.c: LMDB's code for a result of kv.h. */
+int kvi_lmdb_result(int kv_result);
+
+/* The same, for a change in a write txn: marks the txn where LMDB would (MDB_TXN_ERROR). */
+int kvi_lmdb_changed(MDB_txn *txn, int kv_result);
+
+/* env.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
+ * format needs beside them. */
+uint64_t kvi_lmdb_limit(size_t mapsize);
+
+/* readers.c: the calling thread's reader, made on need. MDB_BAD_RSLOT: it is busy, or a parent
+ * process's. */
+int kvi_lmdb_thread_take(MDB_env *env, struct kvi_lmdb_thread **thread_out);
+void kvi_lmdb_thread_give(struct kvi_lmdb_thread *thread);
+/* At env close and where a thread ends. */
+void kvi_lmdb_threads_end(MDB_env *env);
+int kvi_lmdb_threads_begin(MDB_env *env);
+
+/* txn.c: aborts every txn that is left, for mdb_env_close. */
+void kvi_lmdb_txns_end(MDB_env *env);
+
+/* cursor.c: ends the cursors of a txn. Those of write txns are freed, others lose their txn. */
+void kvi_lmdb_cursors_end(MDB_txn *txn);
+/* cursor.c: cursors of a txn and its parents on a table that is dropped or changes its kind: let
+ * their kv cursors go (they find no record afterwards). */
+void kvi_lmdb_cursors_drop(MDB_txn *txn, MDB_dbi dbi);
+
+/* dbi.c: slots 0 and 1 after open; all slots freed at close. */
+int kvi_lmdb_tables_begin(MDB_env *env);
+void kvi_lmdb_tables_end(MDB_env *env);
+/* dbi.c: what a txn sees at begin (copied from its parent, or from the env), and what becomes of
+ * the handles that it opened: kept (commit, handed to a parent if there is one) or closed. */
+int kvi_lmdb_seen_begin(MDB_txn *txn);
+void kvi_lmdb_seen_end(MDB_txn *txn, bool keep);
+/* dbi.c: what the record of the named table `name` would read as in LMDB. */
+int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lmdb_record *record);
+
+/* order.c: LMDB's own orders by flags; registering a table's comparators with the kv env. */
+MDB_cmp_func *kvi_lmdb_default_compare(unsigned flags);
+MDB_cmp_func *kvi_lmdb_default_compare_value(unsigned flags);
+/* order.c: finds or makes the env's comparators for the table `name`. */
+int kvi_lmdb_order_find(MDB_env *env, const char *name, struct kvi_lmdb_order **order_out);
+
+/* free_list.c: the records of table 0, made up from the snapshot's free pages: a key (a txnid) with
+ * the pages in descending order, as LMDB's own list has them. */
+struct kvi_lmdb_free;
+int kvi_lmdb_free_make(MDB_txn *txn, struct kvi_lmdb_free **free_out);
+void kvi_lmdb_free_end(struct kvi_lmdb_free *free_list);
+int kvi_lmdb_free_get(struct kvi_lmdb_free *free_list, MDB_cursor_op op, MDB_val *key,
+                      MDB_val *data);
+int kvi_lmdb_free_stat(MDB_txn *txn, MDB_stat *stat_out);
+
+/* LMDB's test of a handle: fit for use in this txn, slots 0 and 1 included. */
+static inline bool kvi_lmdb_seen(const MDB_txn *txn, MDB_dbi dbi)
+{
+    return dbi < txn->table_count && (txn->seen[dbi] & KVI_LMDB_SEEN_VALID);
+}
+
+/* Closed, or closed and opened as another since the txn met it: MDB_BAD_DBI. */
+static inline bool kvi_lmdb_stale(const MDB_txn *txn, MDB_dbi dbi)
+{
+    return txn->seqs[dbi] != txn->env->tables[dbi].seq;
+}
+
+static inline struct kv_val *kvi_lmdb_val(MDB_val *val)
+{
+    return (struct kv_val *)(void *)val;
+}
+
+#endif
