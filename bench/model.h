@@ -63,4 +63,15 @@ static inline struct store_slice model_item(const struct model_items *items, uin
     return slice;
 }
 
+/* Of 8-byte numbers: what both stores' scans do with a piece of them. */
+static inline uint64_t model_sum(const void *bytes, size_t size_bytes)
+{
+    const uint64_t *numbers = bytes;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < size_bytes / sizeof(*numbers); i++)
+        sum += numbers[i];
+    return sum;
+}
+
 #endif

@@ -8,6 +8,7 @@
 #include "kv.h"
 
 #define RECORDS_A_CALL 256u
+#define PIECES_A_CALL 64u
 #define GROUP_MAX 64u
 
 struct model {
@@ -110,27 +111,20 @@ static uint64_t model_scan_pages(struct model *model, uint64_t *count_out)
 {
     struct kv_txn *txn = begin(model, KV_READ);
     struct kv_cursor *cursor = cursor_in(model, txn);
-    struct kv_val key, values;
+    struct kv_record pieces[PIECES_A_CALL];
     uint64_t sum = 0;
+    size_t got;
     int rc;
 
     *count_out = 0;
-    while ((rc = kv_cursor_get(cursor, KV_NEXT_KEY, &key, NULL)) == 0) {
-        rc = kv_cursor_get(cursor, KV_VALUES, &key, &values);
-        while (rc == 0) {
-            const uint64_t *numbers = values.data;
-            size_t n = values.size / sizeof(*numbers);
-
-            for (size_t i = 0; i < n; i++)
-                sum += numbers[i];
-            *count_out += n;
-            rc = kv_cursor_get(cursor, KV_NEXT_VALUES, &key, &values);
+    while ((rc = kv_cursor_read(cursor, KV_NEXT_PIECE, pieces, PIECES_A_CALL, &got)) == 0) {
+        for (size_t i = 0; i < got; i++) {
+            sum += model_sum(pieces[i].value.data, pieces[i].value.size);
+            *count_out += pieces[i].value.size / sizeof(uint64_t);
         }
-        if (rc != KV_ENOTFOUND)
-            check(rc, "kv_cursor_get");
     }
     if (rc != KV_ENOTFOUND)
-        check(rc, "kv_cursor_get");
+        check(rc, "kv_cursor_read");
     kv_txn_abort(txn);
     return sum;
 }

@@ -98,6 +98,7 @@ static void model_build(struct model *model, const struct model_items *keys, uin
     check(mdb_txn_commit(txn), "mdb_txn_commit");
 }
 
+/* MDB_NEXT_MULTIPLE only where the count says that there is more: a failed one costs as much. */
 static uint64_t model_scan_pages(struct model *model, uint64_t *count_out)
 {
     MDB_txn *txn = begin(model, MDB_RDONLY);
@@ -108,18 +109,18 @@ static uint64_t model_scan_pages(struct model *model, uint64_t *count_out)
 
     *count_out = 0;
     while ((rc = mdb_cursor_get(cursor, &key, &values, MDB_NEXT_NODUP)) == 0) {
-        rc = mdb_cursor_get(cursor, &key, &values, MDB_GET_MULTIPLE);
-        while (rc == 0) {
-            const uint64_t *numbers = values.mv_data;
-            size_t n = values.mv_size / sizeof(*numbers);
+        size_t left;
 
-            for (size_t i = 0; i < n; i++)
-                sum += numbers[i];
-            *count_out += n;
-            rc = mdb_cursor_get(cursor, &key, &values, MDB_NEXT_MULTIPLE);
+        check(mdb_cursor_count(cursor, &left), "mdb_cursor_count");
+        *count_out += left;
+        check(mdb_cursor_get(cursor, &key, &values, MDB_GET_MULTIPLE), "mdb_cursor_get");
+        for (;;) {
+            sum += model_sum(values.mv_data, values.mv_size);
+            left -= values.mv_size / sizeof(uint64_t);
+            if (left == 0)
+                break;
+            check(mdb_cursor_get(cursor, &key, &values, MDB_NEXT_MULTIPLE), "mdb_cursor_get");
         }
-        if (rc != MDB_NOTFOUND)
-            check(rc, "mdb_cursor_get");
     }
     if (rc != MDB_NOTFOUND)
         check(rc, "mdb_cursor_get");

@@ -614,7 +614,10 @@ enum kv_cursor_op {
     /* With KV_FIXED: *value is many values in one piece, as they stand in the page. */
     KV_VALUES = 17,      /* from the one at the cursor on, which moves to the last of them */
     KV_NEXT_VALUES = 18, /* from the key's next one on, likewise; KV_ENOTFOUND behind the last */
-    KV_PREV_VALUES = 19  /* those up to the one before; the cursor moves to the first of them */
+    KV_PREV_VALUES = 19, /* those up to the one before; the cursor moves to the first of them */
+    /* From key to key too, each piece being of one key; with no position yet from the ends: */
+    KV_NEXT_PIECE = 20, /* KV_NEXT, and then KV_VALUES */
+    KV_PREV_PIECE = 21  /* KV_PREV, and all values of the piece up to the one there */
 };
 
 /* Moves and reads. key and value may be NULL where they are output only. KV_ENOTFOUND: no such
@@ -630,7 +633,11 @@ KV_CHECKED int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, str
  * or backward after KV_LAST, KV_PREV, KV_PREV_KEY and KV_AT_MOST (KV_NEXT_KEY and KV_PREV_KEY: one
  * value of each key, the first or the last; KV_NEXT_VALUE and KV_PREV_VALUE: of one key). The
  * cursor stands at the last one read: KV_NEXT (KV_PREV) goes on. *count_out: how many; KV_ENOTFOUND
- * when none. Pointers live as those of kv_cursor_get. */
+ * when none. Pointers live as those of kv_cursor_get.
+ *
+ * KV_VALUES and the operations behind it fill each record with a key and a piece; KV_NEXT_VALUES
+ * and KV_PREV_VALUES read pieces of one key, KV_VALUES goes on as KV_NEXT_PIECE. The fastest way
+ * through a table of fixed-size values is KV_NEXT_PIECE, some dozen pieces a call. */
 KV_CHECKED int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op,
                               struct kv_record *records, size_t count, size_t *count_out);
 

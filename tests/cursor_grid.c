@@ -289,7 +289,7 @@ static bool needs_duplicates(int op)
     return op >= KV_EXACT_PAIR;
 }
 
-bool grid_needs_fixed(int op)
+static bool needs_fixed(int op)
 {
     return op >= KV_VALUES;
 }
@@ -300,7 +300,7 @@ int grid_move(const struct grid *m, int c, int op, int wanted, struct position *
     int found;
 
     if ((needs_duplicates(op) && m->plan->values == 1) ||
-        (grid_needs_fixed(op) && !(m->plan->flags & KV_FIXED)))
+        (needs_fixed(op) && !(m->plan->flags & KV_FIXED)))
         return KV_EINCOMPATIBLE;
     if (m->plan->values == 1 && (op == KV_NEXT_KEY || op == KV_PREV_KEY))
         op = op == KV_NEXT_KEY ? KV_NEXT : KV_PREV;

@@ -75,8 +75,6 @@ void grid_resolve(const struct grid *m, struct position *at);
 /* The key that value moves are about; NOWHERE. */
 int grid_key_here(const struct grid *m, int c, const struct position *at);
 
-bool grid_needs_fixed(int op);
-
 /* What an operation of cursor c comes to: its result, and where it leads in *at. `wanted` is the
  * record searched for. */
 int grid_move(const struct grid *m, int c, int op, int wanted, struct position *at);

@@ -55,40 +55,94 @@ static void do_get(struct grid *m, int c, int op)
         shows(m, m->at[c].pos, &key, &value);
 }
 
-/* KV_VALUES and its like: the values of a piece follow one another, all of one key. */
-static void do_piece(struct grid *m, int c, int op)
+/* The move to a piece's value that is nearest: of KV_VALUES and all behind it. */
+static int piece_single(int op)
 {
-    bool back = op == KV_PREV_VALUES;
-    int single = op == KV_VALUES ? KV_CURRENT : back ? KV_PREV_VALUE : KV_NEXT_VALUE;
-    struct position at = m->at[c];
-    struct kv_val key, value;
-    size_t size = m->plan->value_bytes;
-    int rc = grid_move(m, c, op, 0, &at);
-
-    at = m->at[c];
-    if (rc != KV_EINCOMPATIBLE)
-        rc = grid_move(m, c, single, 0, &at);
-    if (!rc && !grid_inside(m, c, at.pos)) { /* KV_CURRENT reads there, but this would move */
-        rc = KV_ENOTFOUND;
-        at = m->at[c];
+    switch (op) {
+    case KV_VALUES:
+        return KV_CURRENT;
+    case KV_NEXT_VALUES:
+        return KV_NEXT_VALUE;
+    case KV_PREV_VALUES:
+        return KV_PREV_VALUE;
+    case KV_NEXT_PIECE:
+        return KV_NEXT;
+    default:
+        return op == KV_PREV_PIECE ? KV_PREV : 0;
     }
-    m->at[c] = at;
-    must_rc(m, kv_cursor_get(m->cursors[c], (enum kv_cursor_op)op, &key, &value), rc);
-    if (rc)
-        return;
-    if (m->plan->value_order == KV_ORDER_UINT)
-        size = sizeof(unsigned);
-    must(m, value.size > 0 && value.size % size == 0);
-    for (size_t i = 0; i < value.size / size; i++) {
-        size_t place = back ? value.size / size - 1 - i : i;
-        struct kv_val one = bytes_val((uint8_t *)value.data + place * size, size);
+}
+
+/* To that value. */
+static int piece_move(struct grid *m, int c, int op, struct position *at)
+{
+    struct position before = *at;
+    int rc;
+
+    if (op > KV_PREV_PIECE)
+        return KV_EINVAL;
+    if (!(m->plan->flags & KV_FIXED))
+        return KV_EINCOMPATIBLE;
+    rc = grid_move(m, c, piece_single(op), 0, at);
+    if (!rc && !grid_inside(m, c, at->pos)) { /* KV_CURRENT reads there, but this would move */
+        rc = KV_ENOTFOUND;
+        *at = before;
+    }
+    return rc;
+}
+
+/* From its nearest value on the values of a piece follow one another, all of one key. */
+static void piece_shows(struct grid *m, int op, const struct kv_val *key,
+                        const struct kv_val *piece, struct position *at)
+{
+    bool back = op == KV_PREV_VALUES || op == KV_PREV_PIECE;
+    size_t size = m->plan->value_order == KV_ORDER_UINT ? sizeof(unsigned) : m->plan->value_bytes;
+
+    must(m, piece->size > 0 && piece->size % size == 0);
+    for (size_t i = 0; i < piece->size / size; i++) {
+        size_t place = back ? piece->size / size - 1 - i : i;
+        struct kv_val one = bytes_val((uint8_t *)piece->data + place * size, size);
 
         if (i > 0)
-            at.pos = back ? grid_prev(m, at.pos - 1) : grid_next(m, at.pos + 1);
-        must(m, at.pos != NOWHERE);
-        shows(m, at.pos, &key, &one);
+            at->pos = back ? grid_prev(m, at->pos - 1) : grid_next(m, at->pos + 1);
+        must(m, at->pos != NOWHERE);
+        shows(m, at->pos, key, &one);
     }
-    m->at[c] = at;
+}
+
+static void do_piece(struct grid *m, int c, int op)
+{
+    struct position *at = &m->at[c];
+    struct kv_val key, value;
+    int rc = piece_move(m, c, op, at);
+
+    must_rc(m, kv_cursor_get(m->cursors[c], (enum kv_cursor_op)op, &key, &value), rc);
+    if (!rc)
+        piece_shows(m, op, &key, &value, at);
+}
+
+/* Pieces go on, each where the one before ended, until there are no more. */
+static void do_read_pieces(struct grid *m, int c, int op)
+{
+    static struct kv_record records[READ_MAX];
+    size_t count = rng_chance(&m->rng, 50) ? READ_MAX : rng_between(&m->rng, 1, 8);
+    int follow = op == KV_VALUES ? KV_NEXT_PIECE : op;
+    struct position *at = &m->at[c];
+    size_t got;
+    int rc = piece_move(m, c, op, at);
+
+    must_rc(m, kv_cursor_read(m->cursors[c], (enum kv_cursor_op)op, records, count, &got), rc);
+    must(m, rc == 0 || got == 0);
+    for (size_t i = 0; i < got; i++) {
+        if (i > 0) {
+            rc = piece_move(m, c, follow, at);
+            must(m, rc == 0);
+        }
+        piece_shows(m, op, &records[i].key, &records[i].value, at);
+    }
+    if (rc == 0 && got < count) {
+        rc = piece_move(m, c, follow, at);
+        must(m, rc == KV_ENOTFOUND);
+    }
 }
 
 /* The operation by which a read of many goes on. */
@@ -117,7 +171,7 @@ static void do_read(struct grid *m, int c, int op)
     uint8_t key_room[TEXT_MAX], value_room[TEXT_MAX];
     struct position *at = &m->at[c];
     size_t got;
-    int rc = grid_needs_fixed(op) ? KV_EINVAL : grid_move(m, c, op, wanted, at);
+    int rc = grid_move(m, c, op, wanted, at);
 
     records[0].key = grid_make_key(m, grid_key(m, wanted), key_room);
     records[0].value = grid_make_value(m, wanted, value_room);
@@ -544,7 +598,7 @@ static void start(struct grid *m, const struct cursor_plan *plan)
 static void one_operation(struct grid *m)
 {
     int c = (int)rng_below(&m->rng, CURSORS);
-    int op = (int)rng_between(&m->rng, KV_FIRST, KV_PREV_VALUES + 1);
+    int op = (int)rng_between(&m->rng, KV_FIRST, KV_PREV_PIECE + 1);
     uint64_t dice = rng_below(&m->rng, 1000);
 
     bool ch = rng_chance(&m->rng, m->plan->changes);
@@ -563,6 +617,8 @@ static void one_operation(struct grid *m)
         do_nth(m, c);
     else if (dice < 120)
         do_count(m, c);
+    else if (dice < 200 && op >= KV_VALUES)
+        do_read_pieces(m, c, op);
     else if (dice < 200)
         do_read(m, c, op);
     else if (op >= KV_VALUES)

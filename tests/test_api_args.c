@@ -206,7 +206,7 @@ END_TEST
 
 START_TEST(unknown_operations_of_a_cursor_are_refused)
 {
-    static const int wrong[] = {0, KV_PREV_VALUES + 1, 100, -1, 0x7fffffff};
+    static const int wrong[] = {0, KV_PREV_PIECE + 1, 100, -1, 0x7fffffff};
     struct kv_val key = text_val("a");
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

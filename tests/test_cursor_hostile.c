@@ -137,7 +137,7 @@ static void wander(struct kv_cursor *cursor, struct rng *rng, bool numbers)
         uint32_t k = (uint32_t)rng_below(rng, KEYS), v = (uint32_t)rng_below(rng, 4000);
         char key_text[16], value_text[16];
         struct kv_val key = bytes_val(&k, 4), value = bytes_val(&v, 4);
-        enum kv_cursor_op op = (enum kv_cursor_op)rng_between(rng, KV_FIRST, KV_PREV_VALUES + 1);
+        enum kv_cursor_op op = (enum kv_cursor_op)rng_between(rng, KV_FIRST, KV_PREV_PIECE + 1);
         uint64_t count;
 
         if (!numbers) {
@@ -162,7 +162,8 @@ static void use_table(struct kv_txn *txn, kv_table table, struct rng *rng, bool 
 {
     static const enum kv_cursor_op loops[] = {KV_NEXT,       KV_PREV,        KV_NEXT_KEY,
                                               KV_PREV_KEY,   KV_NEXT_VALUES, KV_PREV_VALUES,
-                                              KV_NEXT_VALUE, KV_PREV_VALUE};
+                                              KV_NEXT_VALUE, KV_PREV_VALUE,  KV_NEXT_PIECE,
+                                              KV_PREV_PIECE};
     uint32_t low = (uint32_t)rng_below(rng, KEYS);
     struct kv_val from = bytes_val(&low, 4);
     struct kv_range range = {&from, NULL, NULL, 0};
@@ -181,6 +182,9 @@ static void use_table(struct kv_txn *txn, kv_table table, struct rng *rng, bool 
         }
         read_all(cursor, KV_NEXT);
         read_all(cursor, KV_PREV);
+        read_all(cursor, KV_PREV_PIECE);
+        sum += (uint64_t)kv_cursor_bound(cursor, bounded ? &range : NULL);
+        read_all(cursor, KV_NEXT_PIECE);
         wander(cursor, rng, numbers);
         kv_cursor_close(cursor);
     }

@@ -341,6 +341,133 @@ START_TEST(pieces_stay_with_their_key)
 }
 END_TEST
 
+/* One piece by `op`: values first ... last of the key, "0007" being 7. */
+static void gives_piece(enum kv_cursor_op op, const char *name, int first, int last)
+{
+    struct kv_val key, piece;
+
+    ck_ok(kv_cursor_get(cursor, op, &key, &piece));
+    expect_text(&key, name);
+    ck_assert_int_eq(piece_holds(&piece, first), last - first + 1);
+}
+
+START_TEST(pieces_go_from_key_to_key)
+{
+    pairs("a:0001 a:0002 b:0003 c:0004 c:0005 c:0006");
+    gives_piece(KV_NEXT_PIECE, "a", 1, 2);
+    gives_piece(KV_NEXT_PIECE, "b", 3, 3);
+    gives_piece(KV_NEXT_PIECE, "c", 4, 6);
+    ends(KV_NEXT_PIECE);
+    goes(KV_CURRENT, "c:0006");
+    gives_piece(KV_PREV_PIECE, "c", 4, 5);
+    gives_piece(KV_PREV_PIECE, "b", 3, 3);
+    gives_piece(KV_PREV_PIECE, "a", 1, 2);
+    ends(KV_PREV_PIECE);
+    goes(KV_CURRENT, "a:0001");
+    gives_piece(KV_NEXT_PIECE, "a", 2, 2);
+}
+END_TEST
+
+START_TEST(pieces_without_a_position_begin_at_the_ends_or_bounds)
+{
+    struct kv_val from = text_val("b"), to = text_val("c");
+    struct kv_range range = {&from, &to, NULL, KV_TO_INCLUSIVE};
+
+    pairs("a:0001 b:0002 b:0003 c:0004 c:0005 d:0006");
+    ck_ok(kv_cursor_bound(cursor, &range));
+    gives_piece(KV_NEXT_PIECE, "b", 2, 3);
+    gives_piece(KV_NEXT_PIECE, "c", 4, 5);
+    ends(KV_NEXT_PIECE);
+    ck_ok(kv_cursor_bound(cursor, &range));
+    gives_piece(KV_PREV_PIECE, "c", 4, 5);
+    gives_piece(KV_PREV_PIECE, "b", 2, 3);
+    ends(KV_PREV_PIECE);
+    ck_ok(kv_cursor_bound(cursor, NULL));
+    gives_piece(KV_PREV_PIECE, "d", 6, 6);
+    ends(KV_NEXT_PIECE);
+}
+END_TEST
+
+START_TEST(behind_a_delete_pieces_go_on_with_what_followed)
+{
+    pairs("a:0001 a:0002 a:0003 b:0004 b:0005");
+    finds(KV_EXACT_PAIR, "a:0002", "a:0002");
+    deletes();
+    gives_piece(KV_NEXT_PIECE, "a", 3, 3);
+    deletes();
+    gives_piece(KV_PREV_PIECE, "a", 1, 1);
+    deletes();
+    gives_piece(KV_NEXT_PIECE, "b", 4, 5);
+    deletes();
+    ends(KV_NEXT_PIECE);
+    gives_piece(KV_PREV_PIECE, "b", 4, 4);
+}
+END_TEST
+
+/* All pieces by calls of `count`: a:0001, the many values of b, c:0001; forward or backward. */
+static void reads_all_pieces(size_t count, bool back)
+{
+    enum kv_cursor_op op = back ? KV_PREV_PIECE : KV_NEXT_PIECE;
+    struct kv_record records[64];
+    int at = back ? MANY : 0, pieces = 0, rc;
+    size_t got;
+
+    ck_ok(kv_cursor_bound(cursor, NULL));
+    while ((rc = kv_cursor_read(cursor, op, records, count, &got)) == 0) {
+        ck_assert_uint_le(got, count);
+        for (size_t i = 0; i < got; i++, pieces++) {
+            int values = (int)records[i].value.size / 4;
+
+            if (memcmp(records[i].key.data, "b", 1) != 0) {
+                expect_text(&records[i].key, at == 0 ? "a" : "c");
+                ck_assert_int_eq(piece_holds(&records[i].value, 1), 1);
+                continue;
+            }
+            at -= back ? values : 0;
+            ck_assert_int_eq(piece_holds(&records[i].value, at), values);
+            at += back ? 0 : values;
+        }
+    }
+    ck_rc(rc, KV_ENOTFOUND);
+    ck_assert_int_eq(at, back ? 0 : MANY);
+    ck_assert_int_lt(pieces, MANY / 100);
+}
+
+START_TEST(many_pieces_are_read_a_call)
+{
+    many_values();
+    for (size_t count = 1; count <= 64; count = count * 2 + 1) {
+        reads_all_pieces(count, false);
+        reads_all_pieces(count, true);
+    }
+}
+END_TEST
+
+START_TEST(a_read_of_pieces_begins_at_the_cursor_and_stays_with_the_key_or_not)
+{
+    struct kv_record records[8];
+    size_t got;
+
+    pairs("a:0001 a:0002 a:0003 b:0004 c:0005 c:0006");
+    finds(KV_EXACT_PAIR, "a:0002", "a:0002");
+    ck_ok(kv_cursor_read(cursor, KV_VALUES, records, 2, &got));
+    ck_assert_uint_eq(got, 2);
+    ck_assert_int_eq(piece_holds(&records[0].value, 2), 2);
+    expect_text(&records[1].key, "b");
+    goes(KV_CURRENT, "b:0004");
+    finds(KV_EXACT_PAIR, "a:0001", "a:0001");
+    ck_ok(kv_cursor_read(cursor, KV_NEXT_VALUES, records, 8, &got));
+    ck_assert_uint_eq(got, 1);
+    ck_assert_int_eq(piece_holds(&records[0].value, 2), 2);
+    ck_rc(kv_cursor_read(cursor, KV_NEXT_VALUES, records, 8, &got), KV_ENOTFOUND);
+    ck_assert_uint_eq(got, 0);
+    ck_ok(kv_cursor_read(cursor, KV_PREV_VALUES, records, 8, &got));
+    ck_assert_uint_eq(got, 1);
+    ck_assert_int_eq(piece_holds(&records[0].value, 1), 2);
+    goes(KV_CURRENT, "a:0001");
+}
+END_TEST
+
 START_TEST(pieces_without_a_place_for_them_are_refused)
 {
     struct kv_val key;
@@ -361,7 +488,7 @@ START_TEST(value_operations_on_a_table_without_duplicates_are_refused_and_move_n
     pairs("a:1 b:2 c:3");
     goes(KV_FIRST, "a:1");
     goes(KV_NEXT, "b:2");
-    for (int op = KV_EXACT_PAIR; op <= KV_PREV_VALUES; op++)
+    for (int op = KV_EXACT_PAIR; op <= KV_PREV_PIECE; op++)
         fails((enum kv_cursor_op)op, KV_EINCOMPATIBLE);
     goes(KV_CURRENT, "b:2");
     ck_ok(kv_cursor_count(cursor, &count));
@@ -413,6 +540,8 @@ START_TEST(pieces_of_values_of_several_sizes_are_refused_and_move_nothing)
     fails(KV_VALUES, KV_EINCOMPATIBLE);
     fails(KV_NEXT_VALUES, KV_EINCOMPATIBLE);
     fails(KV_PREV_VALUES, KV_EINCOMPATIBLE);
+    fails(KV_NEXT_PIECE, KV_EINCOMPATIBLE);
+    fails(KV_PREV_PIECE, KV_EINCOMPATIBLE);
     goes(KV_CURRENT, "a:1");
 }
 END_TEST
@@ -422,7 +551,7 @@ START_TEST(an_unknown_operation_is_refused_and_moves_nothing)
     pairs("a:1 a:2");
     goes(KV_LAST, "a:2");
     fails((enum kv_cursor_op)0, KV_EINVAL);
-    fails((enum kv_cursor_op)(KV_PREV_VALUES + 1), KV_EINVAL);
+    fails((enum kv_cursor_op)(KV_PREV_PIECE + 1), KV_EINVAL);
     goes(KV_CURRENT, "a:2");
 }
 END_TEST
@@ -576,6 +705,11 @@ static Suite *suite(void)
         {"pieces", pieces_are_read_backward_too, open_fixed},
         {"pieces", a_piece_begins_at_the_cursor_and_is_not_copied, open_fixed},
         {"pieces", pieces_stay_with_their_key, open_fixed},
+        {"pieces", pieces_go_from_key_to_key, open_fixed},
+        {"pieces", pieces_without_a_position_begin_at_the_ends_or_bounds, open_fixed},
+        {"pieces", behind_a_delete_pieces_go_on_with_what_followed, open_fixed},
+        {"pieces", many_pieces_are_read_a_call, open_fixed},
+        {"pieces", a_read_of_pieces_begins_at_the_cursor_and_stays_with_the_key_or_not, open_fixed},
         {"pieces", pieces_without_a_place_for_them_are_refused, open_fixed},
         {"kinds", value_operations_on_a_table_without_duplicates_are_refused_and_move_nothing,
          open_plain},

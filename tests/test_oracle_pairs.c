@@ -494,6 +494,36 @@ static void compare_batches(struct oracle *o, unsigned table, bool back)
     mdb_cursor_close(theirs);
 }
 
+/* All pieces, many a call, against LMDB's values one by one. */
+static void compare_piece_reads(struct oracle *o, unsigned table)
+{
+    MDB_cursor *theirs = their_cursor(o, table);
+    uint32_t size = pair_kinds[table].value_bytes;
+    struct kv_record records[7];
+    struct kv_cursor *ours;
+    MDB_val mk, mv;
+    size_t got;
+    int rc;
+
+    ck_ok(kv_cursor_open(top(o)->ours, o->table_ours[table], &ours));
+    while ((rc = kv_cursor_read(ours, KV_NEXT_PIECE, records, 7, &got)) == 0) {
+        for (size_t i = 0; i < got; i++) {
+            ck_assert_uint_eq(records[i].value.size % size, 0);
+            for (size_t at = 0; at < records[i].value.size; at += size) {
+                struct kv_val one = {size, (uint8_t *)records[i].value.data + at};
+
+                ck_assert_int_eq(mdb_cursor_get(theirs, &mk, &mv, MDB_NEXT), 0);
+                same_val("piece of a read", &one, &mv);
+                same_val("key of a piece", &records[i].key, &mk);
+            }
+        }
+    }
+    ck_rc(rc, KV_ENOTFOUND);
+    ck_assert_int_eq(mdb_cursor_get(theirs, &mk, &mv, MDB_NEXT), MDB_NOTFOUND);
+    kv_cursor_close(ours);
+    mdb_cursor_close(theirs);
+}
+
 /* Values of one size in pieces, against LMDB's one by one. */
 static void compare_pieces(struct oracle *o, unsigned table)
 {
@@ -534,8 +564,10 @@ static void compare_all(struct oracle *o)
             compare_steps(o, t, back);
             compare_batches(o, t, back);
         }
-        if (pair_kinds[t].flags & KV_FIXED)
+        if (pair_kinds[t].flags & KV_FIXED) {
             compare_pieces(o, t);
+            compare_piece_reads(o, t);
+        }
     }
 }
 

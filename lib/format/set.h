@@ -61,6 +61,19 @@ static inline struct kvi_key kvi_set_value(const struct kvi_set *set, uint32_t i
 uint32_t kvi_set_find(const struct kvi_shape *shape, const struct kvi_set *set,
                       struct kvi_key value, bool *exact);
 
+/* Of a packed set of values of that size (not 0); 0 when it is none. All that kvi_set_open checks. */
+static inline uint32_t kvi_set_packed_count(const uint8_t *payload, uint32_t payload_bytes,
+                                            uint32_t item_bytes)
+{
+    uint32_t count;
+
+    if (payload_bytes < KVI_SET_TRAILER_BYTES ||
+        kvi_le_load16(payload + payload_bytes - 2) != item_bytes)
+        return 0;
+    count = kvi_le_load16(payload + payload_bytes - KVI_SET_TRAILER_BYTES) & KVI_SET_COUNT_MAX;
+    return count * item_bytes + KVI_SET_TRAILER_BYTES == payload_bytes ? count : 0;
+}
+
 /* The number of values that the payload of a set says, without looking further: 0 when it cannot be
  * one. For counts over a page. */
 uint32_t kvi_set_count(const uint8_t *payload, uint32_t payload_bytes);

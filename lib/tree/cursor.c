@@ -102,8 +102,7 @@ static void take_set(struct kvi_cursor *cursor, const struct kvi_leaf_cell *cell
     cursor->item = item < set->count ? item : set->count - 1;
 }
 
-/* With duplicates: the set at the leaf's slot, and the place in it. */
-static int open_set(struct kvi_cursor *cursor, unsigned item)
+int kvi_cursor_set_here(struct kvi_cursor *cursor, unsigned item)
 {
     struct kvi_leaf_cell cell;
     struct kvi_set set;
@@ -157,7 +156,7 @@ int kvi_cursor_settle(struct kvi_cursor *cursor, unsigned item)
     if (KVI_LIKELY(!cursor->tree->shape.duplicates))
         return 0;
     cursor->step_end = 0;
-    return open_set(cursor, item);
+    return kvi_cursor_set_here(cursor, item);
 }
 
 int kvi_cursor_settle_set(struct kvi_cursor *cursor, const struct kvi_leaf_cell *cell,
@@ -412,7 +411,7 @@ int kvi_cursor_step(struct kvi_cursor *cursor, bool forward)
         leaf->slot += forward ? 1 : -1U;
         kvi_cursor_prefetch(cursor, cursor->leaf->slot);
         if (cursor->set.count) {
-            int rc = open_set(cursor, forward ? 0 : KVI_ITEM_LAST);
+            int rc = kvi_cursor_set_here(cursor, forward ? 0 : KVI_ITEM_LAST);
 
             if (rc)
                 return rc;
@@ -474,7 +473,7 @@ int kvi_cursor_current(struct kvi_cursor *cursor)
 /* What the table must be for an operation. */
 static int check_op(const struct kvi_tree *tree, int op)
 {
-    if (op < KV_FIRST || op > KV_PREV_VALUES)
+    if (op < KV_FIRST || op > KV_PREV_PIECE)
         return kvi_error(KV_EINVAL, "no such cursor operation: %d", op);
     if (op >= KV_EXACT_PAIR && !tree->shape.duplicates)
         return kvi_error(KV_EINCOMPATIBLE, "the table has no duplicates");
@@ -507,6 +506,12 @@ int kvi_cursor_move(struct kvi_cursor *cursor, int op, const struct kvi_key *key
     case KV_EXACT_PAIR:
     case KV_AT_LEAST_VALUE:
         return kvi_cursor_search(cursor, op, *key, value);
+    case KV_NEXT_PIECE:
+        rc = next(cursor);
+        return rc ? rc : kvi_cursor_piece(cursor, true, value);
+    case KV_PREV_PIECE:
+        rc = prev(cursor);
+        return rc ? rc : kvi_cursor_piece(cursor, false, value);
     case KV_NEXT_KEY:
         return cursor->tree->shape.duplicates ? kvi_cursor_move_values(cursor, op, value)
                                               : next(cursor);

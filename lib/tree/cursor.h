@@ -99,6 +99,9 @@ KVI_MUST_CHECK int kvi_cursor_settle_set(struct kvi_cursor *cursor,
                                          const struct kvi_leaf_cell *cell,
                                          const struct kvi_set *set, unsigned item);
 
+/* AT, with duplicates: the leaf's slot was changed; the rest is made to fit it. */
+KVI_MUST_CHECK int kvi_cursor_set_here(struct kvi_cursor *cursor, unsigned item);
+
 /* kvi_cursor_settle with a path of its own, unless it leads out of the cursor's bounds:
  * KV_ENOTFOUND, nothing moved. */
 KVI_MUST_CHECK int kvi_cursor_adopt(struct kvi_cursor *cursor, const struct kvi_path *path,
@@ -190,10 +193,15 @@ KVI_MUST_CHECK int kvi_cursor_bound_ranks(struct kvi_cursor *cursor, struct kvi_
 
 /* ---- cursor_values.c ---- */
 
-/* The moves that know keys and values: KV_NEXT_KEY, KV_PREV_KEY, and all from KV_FIRST_VALUE on, in
- * a tree with duplicates. *value is set by those that give pieces. */
+/* The moves that know keys and values: KV_NEXT_KEY, KV_PREV_KEY, and all from KV_FIRST_VALUE to
+ * KV_PREV_VALUES, in a tree with duplicates. *value is set by those that give pieces. */
 KVI_MUST_CHECK int kvi_cursor_move_values(struct kvi_cursor *cursor, int op,
                                           struct kvi_tree_value *value);
+
+/* AT, fixed-size values: the piece that begins (forward) or ends with the value at the cursor,
+ * which moves to its last (first) value. KV_ECORRUPT. */
+KVI_MUST_CHECK int kvi_cursor_piece(struct kvi_cursor *cursor, bool forward,
+                                    struct kvi_tree_value *value_out);
 
 /* The key that value moves are about, copied into cursor->own. KV_EINVAL without a position,
  * KV_ENOTFOUND behind the last record (in bounds). With duplicates. */

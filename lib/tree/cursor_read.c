@@ -4,7 +4,8 @@
  * call for each, and what the next records need is asked for while these are decoded.
  *
  * A read is a move, and then runs: the records of one leaf, or the values of one set, from the
- * cursor's place to the run's end, and a step to the next run.
+ * cursor's place to the run's end, and a step to the next run. A read of pieces takes the sets of a
+ * leaf likewise.
  */
 #include <assert.h>
 
@@ -131,6 +132,74 @@ static void read_set(struct reading *reading, size_t most)
     reading->left -= run;
 }
 
+/* The set in a cell as one piece; false: damage, or values of other than the table's size. */
+static inline bool parse_piece(const struct kvi_tree *tree, const struct kvi_leaf_cell *cell,
+                               struct kv_record *record)
+{
+    uint32_t item_bytes = tree->shape.item_bytes, bytes = cell->payload_bytes;
+
+    if (KVI_UNLIKELY(cell->kind != KVI_CELL_SET || item_bytes == 0 ||
+                     kvi_set_packed_count(cell->payload, bytes, item_bytes) == 0))
+        return false;
+    record->key = as_val(cell->key, cell->key_bytes);
+    record->value = as_val(cell->payload, bytes - KVI_SET_TRAILER_BYTES);
+    return true;
+}
+
+/* The sets behind the cursor's in its leaf, whole. It moves on to the last of them. */
+static int read_sets(struct reading *reading)
+{
+    struct kvi_cursor *cursor = reading->cursor;
+    const struct kvi_tree *tree = cursor->tree;
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    const uint8_t *page = cursor->leaf->page;
+    struct kvi_node_frame frame = kvi_node_frame(g, page);
+    unsigned step = reading->forward ? 1 : -1U;
+    unsigned slot = cursor->leaf->slot;
+    struct ahead ahead = look_ahead(cursor, reading->forward);
+    size_t run = reading->forward ? cursor->slot_end - 1 - slot : slot - cursor->slot_begin;
+
+    if (run > reading->left)
+        run = reading->left;
+    if (run == 0)
+        return 0;
+    for (size_t i = 0; i < run; i++) {
+        struct kvi_leaf_cell cell;
+
+        slot += step;
+        if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &frame, page, slot, &cell) ||
+                         !parse_piece(tree, &cell, &reading->records[i])))
+            return kvi_tree_damaged(tree, kvi_header_pgno(page), "leaf page with a bad set");
+        prefetch(&ahead);
+    }
+    reading->records += run;
+    reading->left -= run;
+    cursor->leaf->slot = slot;
+    return kvi_cursor_set_here(cursor, reading->forward ? KVI_ITEM_LAST : 0);
+}
+
+/* Pieces from the one just read on. KV_ENOTFOUND: there are no more. */
+static int read_pieces(struct reading *reading, const struct kvi_tree_value *first, int follow)
+{
+    struct kvi_cursor *cursor = reading->cursor;
+    struct kvi_tree_value piece = *first;
+
+    for (;;) {
+        int rc = 0;
+
+        *reading->records++ = (struct kv_record){as_val(cursor->key.data, cursor->key.size),
+                                                 as_val(piece.data, piece.size_bytes)};
+        reading->left--;
+        if ((follow == KV_NEXT_PIECE || follow == KV_PREV_PIECE) && kvi_cursor_inside(cursor))
+            rc = read_sets(reading);
+        if (rc || reading->left == 0)
+            return rc;
+        rc = kvi_cursor_move(cursor, follow, NULL, &piece);
+        if (rc)
+            return rc;
+    }
+}
+
 /* What leads from run to run after an operation; 0: not one of those that read on. */
 static int op_follow(int op, bool duplicates)
 {
@@ -153,8 +222,14 @@ static int op_follow(int op, bool duplicates)
         return duplicates ? KV_NEXT_KEY : KV_NEXT;
     case KV_PREV_KEY:
         return duplicates ? KV_PREV_KEY : KV_PREV;
+    case KV_VALUES:
+        return KV_NEXT_PIECE;
     case KV_NEXT_VALUE:
     case KV_PREV_VALUE:
+    case KV_NEXT_VALUES:
+    case KV_PREV_VALUES:
+    case KV_NEXT_PIECE:
+    case KV_PREV_PIECE:
         return op;
     default:
         return 0;
@@ -198,10 +273,11 @@ int kvi_cursor_read(struct kvi_cursor *cursor, int op, struct kv_record *records
     *count_out = 0;
     if (!follow)
         return kvi_error(KV_EINVAL, "not an operation to read on from: %d", op);
-    reading.forward = follow == KV_NEXT || follow == KV_NEXT_KEY || follow == KV_NEXT_VALUE;
+    reading.forward = follow == KV_NEXT || follow == KV_NEXT_KEY || follow == KV_NEXT_VALUE ||
+                      follow == KV_NEXT_VALUES || follow == KV_NEXT_PIECE;
     rc = kvi_cursor_move(cursor, op, &key, &value);
     if (!rc)
-        rc = read_runs(&reading, follow);
+        rc = op >= KV_VALUES ? read_pieces(&reading, &value, follow) : read_runs(&reading, follow);
     if (rc && (rc != KV_ENOTFOUND || reading.left == count))
         return rc;
     *count_out = count - reading.left;

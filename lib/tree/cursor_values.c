@@ -330,13 +330,13 @@ static int give_piece(const struct kvi_cursor *cursor, unsigned from, unsigned e
     return 0;
 }
 
-/* From the value at the cursor on; it moves to the last of the piece. */
-static int piece_from_here(struct kvi_cursor *cursor, struct kvi_tree_value *value)
+int kvi_cursor_piece(struct kvi_cursor *cursor, bool forward, struct kvi_tree_value *value_out)
 {
-    unsigned from = cursor->item;
+    unsigned item = cursor->item;
 
-    cursor->item = cursor->set.count - 1;
-    return give_piece(cursor, from, cursor->set.count, value);
+    cursor->item = forward ? cursor->set.count - 1 : 0;
+    return forward ? give_piece(cursor, item, cursor->set.count, value_out)
+                   : give_piece(cursor, 0, item + 1, value_out);
 }
 
 /* KV_NEXT_VALUES, and KV_PREV_VALUES: from the value after (before) the cursor on, as far as the
@@ -344,16 +344,9 @@ static int piece_from_here(struct kvi_cursor *cursor, struct kvi_tree_value *val
 static int piece_beside(struct kvi_cursor *cursor, bool forward, enum gap gap,
                         const struct place *front, struct kvi_tree_value *value)
 {
-    unsigned end;
     int rc = forward ? next_value(cursor, gap) : prev_value(cursor, gap, front);
 
-    if (rc)
-        return rc;
-    if (forward)
-        return piece_from_here(cursor, value);
-    end = cursor->item + 1;
-    cursor->item = 0;
-    return give_piece(cursor, 0, end, value);
+    return rc ? rc : kvi_cursor_piece(cursor, forward, value);
 }
 
 /* ---- Moves by keys ---- */
@@ -418,7 +411,7 @@ static int move_on(struct kvi_cursor *cursor, int op, enum gap gap, struct place
         return prev_value(cursor, gap, front);
     case KV_VALUES:
         cursor->before = false;
-        return piece_from_here(cursor, value);
+        return kvi_cursor_piece(cursor, true, value);
     default:
         return piece_beside(cursor, op == KV_NEXT_VALUES, gap, front, value);
     }
