@@ -34,8 +34,11 @@ endif
 LMDB_SRC := $(sort $(wildcard lib/lmdb/*.c))
 LIB_SRC := $(filter-out $(LMDB_SRC),$(sort $(wildcard lib/*/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))
-TEST_SRC := $(sort $(wildcard tests/test_*.c))
-TEST_HELP_SRC := $(filter-out $(TEST_SRC),$(sort $(wildcard tests/*.c)))
+# Those of the LMDB drop-in are run by name until it links.
+TEST_SRC := $(filter-out tests/test_lmdb%,$(sort $(wildcard tests/test_*.c)))
+TEST_HELP_SRC := $(filter-out tests/test_%,$(sort $(wildcard tests/*.c)))
+BOTH_SRC := $(sort $(wildcard tests/lmdb/both_*.c))
+BOTH_HELP_SRC := $(filter-out $(BOTH_SRC),$(sort $(wildcard tests/lmdb/*.c)))
 FUZZ_ALL := $(filter-out fuzz/replay.c,$(sort $(wildcard fuzz/*.c)))
 FUZZ_SRC := $(if $(FUZZ_ALL),$(sort $(shell grep -l LLVMFuzzerTestOneInput $(FUZZ_ALL))))
 FUZZ_HELP_SRC := $(filter-out $(FUZZ_SRC),$(FUZZ_ALL))
@@ -119,7 +122,8 @@ note = $(if $(filter-out $(strip $(file <$(1))),$(strip $(2)))$(filter-out $(str
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
 $(call note,$(B)/flags,$(CC) $(CPPFLAGS) $(CFLAGS) $(KV_CPPFLAGS) $(KV_CFLAGS) $(WARN_STRICT) \
 	$(NDEBUG))
-$(call note,$(B)/sources,$(LIB_SRC) $(LMDB_SRC) $(TEST_HELP_SRC) $(FUZZ_HELP_SRC) $(BENCH_HELP_SRC) $(CLI_SRC))
+$(call note,$(B)/sources,$(LIB_SRC) $(LMDB_SRC) $(TEST_HELP_SRC) $(BOTH_SRC) $(BOTH_HELP_SRC) \
+	$(FUZZ_HELP_SRC) $(BENCH_HELP_SRC) $(CLI_SRC))
 endif
 
 # ---- Packages ----------------------------------------------------------------------------------
@@ -239,6 +243,18 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(B)/obj/libtests.a $(B)/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
+
+# Programs that see LMDB only by its header and -llmdb: which library that is, LD_LIBRARY_PATH says.
+BOTH_BIN := $(patsubst tests/lmdb/%.c,$(B)/tests/lmdb/%,$(BOTH_SRC))
+$(B)/obj/libboth.a: $(call objects,$(BOTH_HELP_SRC),obj) $(B)/sources
+$(B)/obj/tests/test_lmdb.o: FILE_FLAGS = -DBOTH_PROGRAMS='$(foreach p,$(notdir $(BOTH_BIN)),"$p",)'
+$(B)/obj/tests/test_lmdb.o: $(B)/sources
+$(filter $(B)/tests/test_lmdb%,$(TEST_BIN)): | $(BOTH_BIN) $(if $(KV_BOTH_GENUINE),,$(LMDB_DIR)/liblmdb.so)
+
+$(B)/tests/lmdb/both_%: $(B)/obj/tests/lmdb/both_%.o $(B)/obj/libboth.a
+	$(say) LD $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -llmdb -ldl
 
 # The targets with a main that runs them over files: in every mode but fuzz.
 $(B)/fuzz/%: $(B)/obj/fuzz/%.o $(B)/obj/fuzz/replay.o $(B)/obj/libfuzz.a $(B)/obj/libkvctl.a $(B)/libkv.a
