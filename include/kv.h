@@ -148,6 +148,15 @@ enum kv_durability {
 /* No writable mapping of the data file. Else one is made where it pays, for KV_NONE txns and memory
  * databases, on ext4 and tmpfs: a stray store of the program may then reach the file's pages. */
 #define KV_NOWRITEMAP 0x20u
+/* The data file is not locked by this env, and no descriptor of it but kv_env_fd is opened or
+ * closed while the env lives: for programs that hold POSIX locks on it, which any close would drop.
+ * The lock file works as ever. What is lost: that a user by another lock file is noticed. */
+#define KV_NODATALOCK 0x40u
+/* With KV_CREATE (nothing without): an existing file of 0 bytes becomes a database in place, with
+ * its inode, owner and bits; of two that do it at once one does it. A lock on a byte far beyond the
+ * data is held meanwhile (KV_EBUSY when others keep it from us). What a crash in the middle leaves
+ * is filled by the next such open; for others it is KV_ENOTDB or KV_ECORRUPT. */
+#define KV_FILL_EMPTY 0x80u
 
 /* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits.
  */
@@ -164,11 +173,12 @@ struct kv_options {
     uint32_t max_readers;          /* limit of concurrent read txns over all processes; 0: none */
     uint32_t mode;                 /* new files' permissions, less umask; 0: see above */
     const char *lock_path;         /* the lock file; NULL: path + "-lock" */
+    uint64_t min_size_bytes;       /* the file is kept at least so long, sparse; 0: no minimum */
 };
 
 /* clang-format off */
 #define KV_OPTIONS_INIT                                                                             \
-    { sizeof(struct kv_options), 0, 0, 0, 0, (uint64_t)64 << 20, 1000, KV_DURABLE, 0, 0, 0, NULL }
+    { sizeof(struct kv_options), 0, 0, 0, 0, (uint64_t)64 << 20, 1000, KV_DURABLE, 0, 0, 0, NULL, 0 }
 /* clang-format on */
 
 /* Opens the database file `path`. `options` may be NULL (KV_OPTIONS_INIT). An unclean end of
@@ -176,7 +186,7 @@ struct kv_options {
  *
  * KV_CREATE makes a missing database whole under a temporary name and then gives it its name, so
  * that nobody ever sees half of one; two that create at once both get the one that won. An empty
- * existing file is no database (KV_ENOTDB). A path that is no plain file is EISDIR or KV_ENOTDB.
+ * existing file is no database (KV_ENOTDB) without KV_FILL_EMPTY. A path that is no plain file is EISDIR or KV_ENOTDB.
  *
  * Returns also ENOENT, KV_EVERSION, KV_ECORRUPT, KV_EBUSY (a lock file that belongs to another data
  * file with living users; an exclusive user), KV_EUNSUPPORTED, KV_EINVAL, EROFS/EACCES when the
@@ -188,6 +198,12 @@ KV_CHECKED int kv_env_open(const char *path, const struct kv_options *options,
  * makes a durable point and cuts the file to its used size; if that fails, its error is returned
  * and the env is closed nevertheless. In a child of fork it only frees memory and returns 0. */
 KV_API int kv_env_close(struct kv_env *env);
+
+/* Changes the env's min_size_bytes (0: none) and max_size_bytes (0: the reservation, or the limit
+ * that is stored: kv_limit_set). A file that is shorter than the minimum grows to it at once. A
+ * maximum below what is in use only stops growth. KV_EBUSY while this env has a write txn open;
+ * waits for those of others. KV_ESIZELIMIT: the minimum is past the reservation. */
+KV_CHECKED int kv_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_size_bytes);
 
 /* Makes everything committed before the call durable. Returns when it is; 0 also when it was. */
 KV_CHECKED int kv_env_sync(struct kv_env *env);
@@ -205,9 +221,10 @@ struct kv_env_info {
     uint64_t max_key_bytes;
     uint64_t max_value_bytes;
     uint64_t max_pair_bytes;    /* KV_DUPLICATES: of a key, and of a value */
-    uint64_t readers;           /* read txns now, over all processes */
+    uint64_t readers;           /* read txns that pin a snapshot now, over all processes */
     uint64_t processes;         /* envs that have it open now, this one included */
     uint64_t txnid_rolled_back; /* recovery at this open: newest txnid that was lost, else 0 */
+    const void *map;            /* address of the mapping in this process; may move without txns */
 };
 
 KV_CHECKED int kv_env_info(struct kv_env *env, struct kv_env_info *info_out);
@@ -223,6 +240,12 @@ struct kv_env_stat {
 };
 
 KV_CHECKED int kv_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out);
+
+/* Called for each run of pages below pages_end that the txn's snapshot does not claim, ascending;
+ * their sum is pages_free. A result other than 0 ends the list and is returned. In a write txn: of
+ * the snapshot that it builds upon. */
+typedef int kv_pages_fn(void *context, uint64_t pgno, uint64_t count);
+KV_CHECKED int kv_free_list(struct kv_txn *txn, kv_pages_fn *fn, void *context);
 
 /* The path as given to kv_env_open ("" for memory databases); lives as long as the env. */
 KV_API const char *kv_env_path(const struct kv_env *env);
@@ -300,16 +323,22 @@ KV_CHECKED int kv_env_copy_fd(struct kv_txn *txn, int fd, const struct kv_copy_o
 
 struct kv_reader {
     int64_t pid;         /* as its own process saw it; other pid namespaces differ */
-    uint64_t txnid;      /* of its snapshot */
-    uint64_t age_ms;     /* since it began */
+    uint64_t txnid;      /* of its snapshot; 0: it is reset */
+    uint64_t age_ms;     /* since it began, or was renewed */
     uint64_t pages_held; /* pages that only this snapshot keeps from reuse; UINT64_MAX: not
                           * known, since a write txn was open all the time */
     int alive;           /* 0: its process died; its slot is cleared on need */
+    uint64_t thread;     /* pthread_self of who began or renewed it last */
 };
 
-/* Called for each read txn of each process. A result other than 0 ends the list and is returned. */
+/* Called for each read txn of each process, those that are reset included; a txn and its clones are
+ * one. A result other than 0 ends the list and is returned. */
 typedef int kv_reader_fn(void *context, const struct kv_reader *reader);
 KV_CHECKED int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context);
+
+/* Clears what processes that died left of read txns; *cleared_out (may be NULL): how many such
+ * there were. Writers do so by themselves. */
+KV_CHECKED int kv_env_readers_clear(struct kv_env *env, uint64_t *cleared_out);
 
 /* ---- Transactions -------------------------------------------------------------------------- */
 
@@ -377,6 +406,11 @@ KV_API struct kv_env *kv_txn_env(const struct kv_txn *txn);
 #define KV_MARKER_BYTES 64u
 KV_CHECKED int kv_marker_set(struct kv_txn *txn, const void *marker, size_t size_bytes);
 KV_CHECKED int kv_marker_get(struct kv_txn *txn, void *marker_out);
+
+/* A limit of the file's size that is kept with the snapshot like the marker; 0: none. An env whose
+ * own max_size_bytes is 0 obeys it from the next write txn on; others ignore it. */
+KV_CHECKED int kv_limit_set(struct kv_txn *txn, uint64_t bytes);
+KV_CHECKED int kv_limit_get(struct kv_txn *txn, uint64_t *bytes_out);
 
 /* ---- Tables -------------------------------------------------------------------------------- */
 

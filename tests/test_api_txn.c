@@ -395,7 +395,7 @@ static int see_reader(void *context, const struct kv_reader *reader)
 START_TEST(readers_are_counted_and_listed)
 {
     struct kv_txn *txn[3];
-    struct seen seen = {0, {0, 0, 0, 0, 0}};
+    struct seen seen = {0, {.pid = 0}};
 
     ck_ok(kv_env_readers(env, see_reader, &seen));
     ck_assert_uint_eq(seen.count, 0);
@@ -422,7 +422,7 @@ END_TEST
 START_TEST(pages_that_only_a_reader_holds_are_told)
 {
     struct kv_txn *txn;
-    struct seen seen = {0, {0, 0, 0, 0, 0}};
+    struct seen seen = {0, {.pid = 0}};
     uint64_t used;
 
     fill_commit(env, 2000, 100);
@@ -489,7 +489,7 @@ static pid_t reading_process(void)
 START_TEST(readers_of_other_processes_are_seen_and_forgotten_when_they_die)
 {
     pid_t pid = reading_process();
-    struct seen seen = {0, {0, 0, 0, 0, 0}};
+    struct seen seen = {0, {.pid = 0}};
 
     ck_assert_uint_eq(env_info(env).processes, 2);
     ck_assert_uint_eq(env_info(env).readers, 1);

@@ -45,6 +45,18 @@ int kv_env_sync(struct kv_env *env)
     return rc;
 }
 
+int kv_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_size_bytes)
+{
+    int rc = env_usable(env);
+
+    if (rc)
+        return rc;
+    kvi_env_enter(env);
+    rc = kvi_env_resize(env, min_size_bytes, max_size_bytes);
+    kvi_env_leave(env);
+    return rc;
+}
+
 int kv_env_info(struct kv_env *env, struct kv_env_info *info_out)
 {
     int rc = kvi_api_given(info_out, "info_out");
@@ -70,6 +82,15 @@ int kv_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out)
     memset(stat_out, 0, sizeof(*stat_out));
     rc = kvi_txn_usable(txn, false);
     return rc ? rc : kvi_env_stat(txn, stat_out);
+}
+
+int kv_free_list(struct kv_txn *txn, kv_pages_fn *fn, void *context)
+{
+    int rc = kvi_txn_usable(txn, false);
+
+    if (!rc && !fn)
+        rc = kvi_error(KV_EINVAL, "fn is NULL");
+    return rc ? rc : kvi_free_list(txn, fn, context);
 }
 
 const char *kv_env_path(const struct kv_env *env)
@@ -133,6 +154,18 @@ int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context)
     kvi_env_enter(env);
     rc = kvi_env_readers(env, reader, context);
     kvi_env_leave(env);
+    return rc;
+}
+
+int kv_env_readers_clear(struct kv_env *env, uint64_t *cleared_out)
+{
+    uint64_t cleared = 0;
+    int rc = env_usable(env);
+
+    if (!rc)
+        rc = kvi_env_readers_clear(env, &cleared);
+    if (cleared_out)
+        *cleared_out = cleared;
     return rc;
 }
 

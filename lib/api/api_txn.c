@@ -61,7 +61,7 @@ struct kv_env *kv_txn_env(const struct kv_txn *txn)
     return txn ? txn->env : NULL;
 }
 
-/* ---- Marker ---- */
+/* ---- Marker and limit ---- */
 
 int kv_marker_set(struct kv_txn *txn, const void *marker, size_t size_bytes)
 {
@@ -91,5 +91,27 @@ int kv_marker_get(struct kv_txn *txn, void *marker_out)
     rc = kvi_txn_usable(txn, false);
     if (!rc)
         memcpy(marker_out, txn->snapshot.snap.marker, KV_MARKER_BYTES);
+    return rc;
+}
+
+int kv_limit_set(struct kv_txn *txn, uint64_t bytes)
+{
+    int rc = kvi_txn_usable(txn, true);
+
+    if (!rc)
+        kvi_txn_limit(txn, bytes);
+    return rc;
+}
+
+int kv_limit_get(struct kv_txn *txn, uint64_t *bytes_out)
+{
+    int rc = kvi_api_given(bytes_out, "bytes_out");
+
+    if (rc)
+        return rc;
+    *bytes_out = 0;
+    rc = kvi_txn_usable(txn, false);
+    if (!rc)
+        *bytes_out = txn->snapshot.snap.map_limit;
     return rc;
 }

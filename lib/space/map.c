@@ -175,6 +175,85 @@ int kvi_map_walk(const struct kvi_geometry *g, const struct kvi_space_io *io,
     return walk_entries(&walk, entries, snapshot->map_levels, 0);
 }
 
+/* ---- What a snapshot does not claim ---- */
+
+struct free_runs {
+    kvi_space_range_fn *fn;
+    void *context;
+    uint64_t first; /* of the run that is open */
+    uint64_t count; /* 0: none is */
+};
+
+static int end_run(struct free_runs *runs)
+{
+    uint64_t count = runs->count;
+
+    runs->count = 0;
+    return count ? runs->fn(runs->context, runs->first, count) : 0;
+}
+
+static void add_free(struct free_runs *runs, uint64_t pgno, uint64_t count)
+{
+    if (!runs->count)
+        runs->first = pgno;
+    runs->count += count;
+}
+
+/* Pages from pgno on as the bits of one word say. */
+static int free_in_word(struct free_runs *runs, uint64_t pgno, uint64_t claimed, unsigned count)
+{
+    int rc = 0;
+
+    if (claimed == 0) {
+        add_free(runs, pgno, count);
+        return 0;
+    }
+    for (unsigned i = 0; i < count && !rc; i++) {
+        if (claimed >> i & 1)
+            rc = end_run(runs);
+        else
+            add_free(runs, pgno + i, 1);
+    }
+    return rc;
+}
+
+/* A region of `count` pages; bits NULL: nothing in it is claimed. */
+static int free_in_region(struct free_runs *runs, uint64_t pgno, const uint8_t *bits,
+                          uint64_t count)
+{
+    int rc = 0;
+
+    if (!bits)
+        add_free(runs, pgno, count);
+    for (uint64_t i = 0; bits && i < count && !rc; i += 64)
+        rc = free_in_word(runs, pgno + i, kvi_bits_word(bits, (uint32_t)(i / 64)),
+                          count - i < 64 ? (unsigned)(count - i) : 64);
+    return rc;
+}
+
+int kvi_map_free(const struct kvi_geometry *g, const struct kvi_space_io *io,
+                 const struct kvi_space_snapshot *snapshot, kvi_space_range_fn *fn, void *context)
+{
+    struct free_runs runs = {fn, context, 0, 0};
+    uint64_t regions = kvi_map_regions(g, snapshot->page_end);
+    int rc = 0;
+
+    for (uint64_t region = 0; region < regions && !rc; region++) {
+        uint64_t pgno = region * g->region_pages;
+        uint64_t count = snapshot->page_end - pgno;
+        const uint8_t *bits = NULL;
+        struct kvi_map_entry entry;
+
+        rc = kvi_map_lookup(g, io, snapshot, region, &entry);
+        if (!rc && entry.ref.pgno)
+            rc = kvi_map_bits(io, entry.ref, &bits);
+        if (!rc)
+            rc = free_in_region(&runs, pgno, bits,
+                                count < g->region_pages ? count : g->region_pages);
+    }
+    return rc ? rc : end_run(&runs);
+}
+
 /* ---- What one snapshot alone keeps ---- */
 
 struct only {

@@ -145,6 +145,11 @@ typedef int kvi_space_range_fn(void *context, uint64_t pgno, uint64_t count);
 KVI_MUST_CHECK int kvi_space_free_ranges(struct kvi_space *space, uint64_t min_pages,
                                          kvi_space_range_fn *fn, void *context);
 
+/* The same for pages that one snapshot does not claim, below its page_end. */
+KVI_MUST_CHECK int kvi_map_free(const struct kvi_geometry *g, const struct kvi_space_io *io,
+                                const struct kvi_space_snapshot *snapshot, kvi_space_range_fn *fn,
+                                void *context);
+
 /* Pages that `snapshot` claims and no snapshot of `others` does: what it alone keeps from reuse. */
 KVI_MUST_CHECK int kvi_map_only(const struct kvi_geometry *g, const struct kvi_space_io *io,
                                 const struct kvi_space_snapshot *snapshot,

@@ -4,7 +4,7 @@
  * section 3).
  *
  * It gets its name when it is whole and flushed, so nobody ever opens half of one, and of two that
- * create at once one wins. Never writes to an existing name. Any thread.
+ * create at once one wins. Filling an empty file in place is fill.c's. Any thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,40 +22,85 @@
 
 /* ---- The bytes ---- */
 
-static int write_metas(int fd, const struct kvi_geometry *g, const struct kvi_snap *snap,
-                       uint32_t tag)
+static int encode_meta(const struct kvi_geometry *g, const struct kvi_snap *snap, uint32_t tag,
+                       uint8_t bytes[KVI_META_BYTES])
 {
     struct kvi_meta meta = {.page_size = g->page_size,
                             .txnid = snap->txnid,
                             .snap = {snap->pgno, tag},
                             .base = snap->txnid,
                             .page_end = snap->page_end};
-    uint8_t bytes[KVI_META_BYTES];
     int rc = kvi_os->random(meta.file_id, sizeof(meta.file_id));
 
-    if (rc)
-        return rc;
-    kvi_meta_encode(&meta, bytes);
-    rc = kvi_os->write_at(fd, bytes, sizeof(bytes), 0);
+    if (!rc)
+        kvi_meta_encode(&meta, bytes);
+    return rc;
+}
+
+static int write_metas(int fd, const struct kvi_geometry *g, const struct kvi_snap *snap,
+                       uint32_t tag)
+{
+    uint8_t bytes[KVI_META_BYTES];
+    int rc = encode_meta(g, snap, tag, bytes);
+
+    if (!rc)
+        rc = kvi_os->write_at(fd, bytes, sizeof(bytes), 0);
     return rc ? rc : kvi_os->write_at(fd, bytes, sizeof(bytes), KVI_META_SLOT_1_OFFSET);
+}
+
+/* Lays out the only snapshot's page and its bitmap. */
+static void lay_out(const struct kvi_geometry *g, struct kvi_snap *snap, uint32_t *tag_out,
+                    uint8_t *snap_page, struct kvi_space_page *bitmap)
+{
+    *snap = (struct kvi_snap){.txnid = CREATE_TXNID, .table_id_next = 1};
+    kvi_space_create(g, CREATE_TXNID, snap, snap_page, bitmap);
+    kvi_snap_encode(g, snap, snap_page);
+    *tag_out = kvi_page_seal(g, snap_page);
 }
 
 static int write_first(int fd, const struct kvi_geometry *g, uint8_t *snap_page,
                        struct kvi_space_page *bitmap)
 {
-    struct kvi_snap snap = {.txnid = CREATE_TXNID, .table_id_next = 1};
+    struct kvi_snap snap;
     uint32_t tag;
     int rc;
 
-    kvi_space_create(g, CREATE_TXNID, &snap, snap_page, bitmap);
-    kvi_snap_encode(g, &snap, snap_page);
-    tag = kvi_page_seal(g, snap_page);
+    lay_out(g, &snap, &tag, snap_page, bitmap);
     rc = kvi_os->truncate(fd, snap.page_end << g->page_shift);
     if (!rc)
         rc = kvi_os->write_at(fd, snap_page, g->page_size, snap.pgno << g->page_shift);
     if (!rc)
         rc = kvi_os->write_at(fd, bitmap->image, g->page_size, bitmap->pgno << g->page_shift);
     return rc ? rc : write_metas(fd, g, &snap, tag);
+}
+
+int kvi_create_image(const struct kvi_geometry *g, uint8_t **image_out, uint64_t *bytes_out)
+{
+    struct kvi_space_page bitmap = {0, NULL};
+    uint8_t *pages = calloc(2, g->page_size);
+    struct kvi_snap snap;
+    uint32_t tag;
+    int rc = ENOMEM;
+
+    *image_out = NULL;
+    if (!pages)
+        return ENOMEM;
+    bitmap.image = pages + g->page_size;
+    lay_out(g, &snap, &tag, pages, &bitmap);
+    *bytes_out = snap.page_end << g->page_shift;
+    *image_out = calloc(1, *bytes_out);
+    if (*image_out) {
+        memcpy(*image_out + (snap.pgno << g->page_shift), pages, g->page_size);
+        memcpy(*image_out + (bitmap.pgno << g->page_shift), bitmap.image, g->page_size);
+        rc = encode_meta(g, &snap, tag, *image_out);
+        memcpy(*image_out + KVI_META_SLOT_1_OFFSET, *image_out, KVI_META_BYTES);
+    }
+    free(pages);
+    if (rc) {
+        free(*image_out);
+        *image_out = NULL;
+    }
+    return rc;
 }
 
 int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g)

@@ -22,6 +22,17 @@ KVI_MUST_CHECK int kvi_create_file(const char *path, const struct kvi_geometry *
 /* Writes a new database into an empty descriptor (memfd, temporary file); not flushed. */
 KVI_MUST_CHECK int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g);
 
+/* All bytes of a new database, allocated: the caller frees. */
+KVI_MUST_CHECK int kvi_create_image(const struct kvi_geometry *g, uint8_t **image_out,
+                                    uint64_t *bytes_out);
+
+/* ---- fill.c ---- */
+
+/* Makes a database of a file that is empty, or was left unfinished by one who did this; leaves all
+ * others alone. Flushed. The descriptor's own lock keeps others that do the same away meanwhile:
+ * KV_EBUSY when it is not to be had. */
+KVI_MUST_CHECK int kvi_create_fill(int fd, const char *path, const struct kvi_geometry *g);
+
 /* ---- recover.c ---- */
 
 /* Reads both meta slots and tells what kind of file this is, before anything is mapped: page size

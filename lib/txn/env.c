@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening and closing an env, and the size of its data file. See env.h.
+ * Opening and closing an env, and its mappings. See env.h; the data file's size: env_size.c.
  *
  * Order at open: data file (made if asked), its metas, lock file (which serialises openers), then
  * the path is looked at again: it must still name the file that is open, else all starts over. The
@@ -22,12 +22,11 @@
 
 #define ENV_DIRTY_BUDGET_DEFAULT ((uint64_t)256 << 20)
 #define ENV_POOL_PAGES 4096u /* page buffers kept between write txns: 16 MiB at 4 KiB */
-#define ENV_GROW_BYTES_MAX ((uint64_t)64 << 20)
-#define ENV_GROW_SHARE 8u /* the file grows by an eighth of its size */
-#define ENV_OPEN_TRIES 16 /* openings while somebody keeps replacing the file */
+#define ENV_OPEN_TRIES 16    /* openings while somebody keeps replacing the file */
 #define ENV_MODE_DEFAULT 0644u
 #define ENV_FLAGS_KNOWN                                                                            \
-    (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY | KV_NOWRITEMAP)
+    (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY | KV_NOWRITEMAP |              \
+     KV_NODATALOCK | KV_FILL_EMPTY)
 
 /* ---- Options ---- */
 
@@ -83,6 +82,8 @@ static int options_take(struct kv_env *env, const char *path, const struct kv_op
         o.mode = ENV_MODE_DEFAULT;
     env->options = o;
     env->flags = o.flags;
+    atomic_store(&env->min_size_bytes, o.min_size_bytes);
+    atomic_store(&env->max_size_bytes, o.max_size_bytes);
     env->path = strdup(path ? path : "");
     if (!env->path)
         return ENOMEM;
@@ -108,6 +109,7 @@ static int file_open(struct kv_env *env)
     struct kvi_os_stat st;
     int rc = kvi_os->open(env->path, flags | O_RDWR, 0, &env->fd);
 
+    env->writable = rc == 0;
     if (rc && (env->flags & KV_READONLY))
         rc = kvi_os->open(env->path, flags | O_RDONLY, 0, &env->fd);
     if (rc) {
@@ -125,6 +127,19 @@ static int file_open(struct kv_env *env)
         env->options.mode = st.mode & 0777u;
     atomic_store(&env->file_bytes, st.size_bytes);
     return 0;
+}
+
+/* Makes a database of an empty file. */
+static int file_fill(struct kv_env *env, const struct kvi_geometry *g)
+{
+    uint64_t size_bytes;
+    int rc = kvi_create_fill(env->fd, env->path, g);
+
+    if (!rc)
+        rc = kvi_os->size(env->fd, &size_bytes);
+    if (!rc)
+        atomic_store(&env->file_bytes, size_bytes);
+    return rc;
 }
 
 /* Opens the data file, making it first when it is missing and that was asked for. */
@@ -153,6 +168,8 @@ static int file_obtain(struct kv_env *env)
         if (!rc || rc == EEXIST)
             rc = file_open(env);
     }
+    if (!rc && (env->flags & KV_CREATE) && (env->flags & KV_FILL_EMPTY))
+        rc = file_fill(env, &g);
     if (rc > 0 && rc != EISDIR)
         return kvi_error(rc, "%s: %s", env->path, kvi_strerror(rc));
     return rc;
@@ -202,6 +219,8 @@ static int env_join(struct kv_env *env)
         .data_fd = env->fd,
         .exclusive = (env->flags & KV_EXCLUSIVE) != 0,
         .read_only = (env->flags & KV_READONLY) != 0,
+        .data_unlocked = (env->flags & KV_NODATALOCK) != 0,
+        .data_writable = env->writable,
         .mode = env->options.mode,
         .max_readers = env->options.max_readers,
     };
@@ -219,6 +238,22 @@ static int env_join(struct kv_env *env)
         rc = kvi_recover(env, boot_same);
     if (!rc)
         kvi_lockfile_ready(env->lockfile);
+    return rc;
+}
+
+/* The least size is made when nobody writes just now, else with our first write txn. */
+static int env_lengthen(struct kv_env *env)
+{
+    int rc;
+
+    if (atomic_load(&env->min_size_bytes) > env->map.reserved_bytes)
+        return kvi_error(KV_ESIZELIMIT, "%s: min_size_bytes is past the reservation of %llu bytes",
+                         env->path, (unsigned long long)env->map.reserved_bytes);
+    if ((env->flags & KV_READONLY) || atomic_load(&env->file_bytes) >= kvi_env_least(env) ||
+        kvi_lockfile_lock_writer(env->lockfile, 0))
+        return 0;
+    rc = kvi_env_lengthen(env);
+    kvi_lockfile_unlock_writer(env->lockfile);
     return rc;
 }
 
@@ -270,6 +305,8 @@ static int env_open_once(const char *path, const struct kv_options *options,
         rc = env_memory(env);
     if (!rc)
         rc = env_join(env);
+    if (!rc)
+        rc = env_lengthen(env);
     if (rc)
         env_free(env);
     else
@@ -384,62 +421,4 @@ struct kvi_store *kvi_env_store(struct kv_env *env)
     }
     kvi_store_begin(env->store, atomic_load(&env->shared->holes));
     return env->store;
-}
-
-/* ---- Size ---- */
-
-int kvi_env_require(struct kv_env *env, uint64_t page_end)
-{
-    uint64_t size;
-    int rc = kvi_os->size(env->fd, &size);
-
-    if (rc)
-        return rc;
-    atomic_store(&env->file_bytes, size);
-    if (size >> env->geometry.page_shift < page_end)
-        return kvi_corrupt(env->path, KVI_NO_PGNO, "the file is shorter than its snapshot needs");
-    if (page_end > env->map.pages_max)
-        return kvi_error(KV_ESIZELIMIT, "%s has grown past this process's reservation: reopen it",
-                         env->path);
-    return 0;
-}
-
-/* The size to grow to: in steps, within the limits. */
-static uint64_t grow_target(const struct kv_env *env, uint64_t bytes_now, uint64_t bytes_needed,
-                            uint64_t bytes_limit)
-{
-    uint64_t step_min = (uint64_t)KVI_GROW_PAGES_MIN << env->geometry.page_shift;
-    uint64_t step = bytes_now / ENV_GROW_SHARE;
-    uint64_t target;
-
-    if (step > ENV_GROW_BYTES_MAX)
-        step = ENV_GROW_BYTES_MAX;
-    if (step < step_min)
-        step = step_min;
-    target = bytes_needed + (step & ~(uint64_t)(env->geometry.page_size - 1));
-    return target < bytes_limit ? target : bytes_limit;
-}
-
-int kvi_env_grow(struct kv_env *env, uint64_t page_end)
-{
-    uint64_t needed = page_end << env->geometry.page_shift;
-    uint64_t now = atomic_load(&env->file_bytes);
-    uint64_t limit = env->map.pages_max << env->geometry.page_shift;
-    uint64_t target;
-    int rc;
-
-    if (env->options.max_size_bytes && env->options.max_size_bytes < limit)
-        limit = env->options.max_size_bytes & ~(uint64_t)(env->geometry.page_size - 1);
-    if (page_end > env->map.pages_max || needed > limit)
-        return kvi_error(KV_ESIZELIMIT, "%s would grow past its limit of %llu bytes", env->path,
-                         (unsigned long long)limit);
-    if (needed <= now)
-        return 0;
-    target = grow_target(env, now, needed, limit);
-    rc = kvi_os->truncate(env->fd, target);
-    if (rc)
-        return kvi_error(rc, "%s: growing to %llu bytes: %s", env->path, (unsigned long long)target,
-                         kvi_strerror(rc));
-    atomic_store(&env->file_bytes, target);
-    return 0;
 }

@@ -36,6 +36,7 @@ struct kv_env {
     uint32_t flags;            /* KV_READONLY ... */
     struct kv_options options; /* defaults filled in; its pointers are void */
     bool mode_given;           /* options.mode was set by the user */
+    bool writable;             /* fd was opened for writing */
     struct kvi_geometry geometry;
     uint8_t file_id[16];
     struct kvi_map map;
@@ -50,9 +51,13 @@ struct kv_env {
     uint64_t write_back_pages;    /* writer: shared.unflushed_pages when write-back was started */
     uint64_t write_back_ns;       /* writer: and when that was */
     _Atomic(uint64_t) file_bytes; /* size of the data file as last seen; writer changes the file */
-    _Atomic(uint64_t) users;      /* txns, and calls under way, that may touch the mapping */
-    _Atomic(bool) remapping;      /* the mapping is being replaced: nobody may become a user */
-    pthread_mutex_t remap_mutex;  /* held while remapping is set */
+    _Atomic(uint64_t) min_size_bytes; /* 0: none; writer changes it */
+    _Atomic(uint64_t) max_size_bytes; /* this env's own, 0: none; writer changes it */
+    uint64_t stored_limit_bytes;      /* writer: the base's, 0: none */
+    _Atomic(bool) writing;            /* a write txn of this env is open; writer */
+    _Atomic(uint64_t) users;          /* txns, and calls under way, that may touch the mapping */
+    _Atomic(bool) remapping;          /* the mapping is being replaced: nobody may become a user */
+    pthread_mutex_t remap_mutex;      /* held while remapping is set */
 };
 
 /* A snapshot taken from its word: page found in the map, verified, decoded. */
@@ -70,6 +75,18 @@ KVI_MUST_CHECK int kvi_snapshot_load(struct kv_env *env, uint64_t word, struct k
 /* Makes the data file at least page_end pages long, in steps that follow its size; writer.
  * KV_ESIZELIMIT past max_size_bytes or the mapping's reservation. */
 KVI_MUST_CHECK int kvi_env_grow(struct kv_env *env, uint64_t page_end);
+
+/* The limit of the file in force, if the newest snapshot stores this one: not more than the
+ * mapping's reservation. */
+uint64_t kvi_env_limit(const struct kv_env *env, uint64_t stored_limit_bytes);
+
+/* min_size_bytes in whole pages; and making the file that long, writer. */
+uint64_t kvi_env_least(const struct kv_env *env);
+KVI_MUST_CHECK int kvi_env_lengthen(struct kv_env *env);
+
+/* Contract of kv_env_resize. */
+KVI_MUST_CHECK int kvi_env_resize(struct kv_env *env, uint64_t min_size_bytes,
+                                  uint64_t max_size_bytes);
 
 /* Learns the file's present size (fstat); KV_ECORRUPT when it is below `page_end` pages. */
 KVI_MUST_CHECK int kvi_env_require(struct kv_env *env, uint64_t page_end);

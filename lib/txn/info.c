@@ -28,6 +28,17 @@ static uint64_t word_txnid(struct kv_env *env, uint64_t word)
     return snapshot.snap.txnid;
 }
 
+/* The limit that the newest snapshot stores; 0: none, or none to be read. */
+static uint64_t stored_limit(struct kv_env *env)
+{
+    struct kvi_snapshot snapshot;
+
+    if (atomic_load(&env->max_size_bytes) ||
+        kvi_snapshot_load(env, atomic_load(&env->shared->committed), &snapshot))
+        return 0;
+    return snapshot.snap.map_limit;
+}
+
 static int count_reader(void *context, const struct kvi_reader_info *reader)
 {
     (void)reader;
@@ -65,9 +76,8 @@ int kvi_env_info(struct kv_env *env, struct kv_env_info *info_out)
     info_out->flags = env->flags;
     memcpy(info_out->file_id, env->file_id, sizeof(info_out->file_id));
     info_out->map_size_bytes = env->map.reserved_bytes;
-    info_out->max_size_bytes = env->map.pages_max << env->geometry.page_shift;
-    if (env->options.max_size_bytes && env->options.max_size_bytes < info_out->max_size_bytes)
-        info_out->max_size_bytes = env->options.max_size_bytes;
+    info_out->map = env->map.base;
+    info_out->max_size_bytes = kvi_env_limit(env, stored_limit(env));
     info_out->file_size_bytes = st.size_bytes;
     info_out->txnid_committed = stable_txnid(env, &env->shared->committed);
     info_out->txnid_visible = stable_txnid(env, &env->shared->visible);
@@ -165,13 +175,16 @@ static int reader_tell(struct kv_env *env, const struct kvi_live *live,
                        const struct kvi_reader_info *info, kv_reader_fn *fn, void *context)
 {
     uint64_t now = kvi_os->monotonic_ns();
-    struct kv_reader reader = {.pid = info->pid, .alive = info->alive, .pages_held = UINT64_MAX};
+    struct kv_reader reader = {.pid = info->pid,
+                               .alive = info->alive,
+                               .pages_held = info->word ? UINT64_MAX : 0,
+                               .thread = info->thread};
     int rc = 0;
 
     reader.txnid = word_txnid(env, info->word);
     if (info->begin_ns && now > info->begin_ns)
         reader.age_ms = (now - info->begin_ns) / 1000000;
-    if (live)
+    if (live && info->word)
         rc = held_pages(env, live, info->word, &reader.pages_held);
     return rc ? rc : fn(context, &reader);
 }
@@ -181,7 +194,7 @@ int kvi_env_readers(struct kv_env *env, kv_reader_fn *fn, void *context)
     struct reader_list list = {NULL, 0, 0};
     struct kvi_live live = {NULL, 0, 0};
     bool locked = kvi_lockfile_lock_writer(env->lockfile, READERS_WAIT_MS) == 0;
-    int rc = kvi_reader_scan(env->lockfile, false, list_reader, &list);
+    int rc = kvi_reader_list(env->lockfile, list_reader, &list);
 
     if (!rc && locked)
         rc = kvi_live_collect(env, &live);
@@ -192,4 +205,21 @@ int kvi_env_readers(struct kv_env *env, kv_reader_fn *fn, void *context)
         kvi_lockfile_unlock_writer(env->lockfile);
     free(list.readers);
     return rc;
+}
+
+int kvi_env_readers_clear(struct kv_env *env, uint64_t *cleared_out)
+{
+    return kvi_reader_clear_dead(env->lockfile, cleared_out);
+}
+
+/* ---- Free pages ---- */
+
+int kvi_free_list(struct kv_txn *txn, kv_pages_fn *fn, void *context)
+{
+    struct kv_env *env = txn->env;
+    struct kvi_space_snapshot map = map_of(&txn->snapshot);
+    struct kvi_view view = {&env->map, map.page_end, UINT64_MAX};
+    const struct kvi_space_io io = {&view, map_read, NULL, env->path};
+
+    return kvi_map_free(&env->geometry, &io, &map, fn, context);
 }

@@ -134,9 +134,13 @@ static uint64_t cut_slack(const struct kv_env *env, bool exact)
 
 static int cut_to(struct kv_env *env, uint64_t page_end, uint64_t slack)
 {
-    uint64_t bytes = page_end << env->geometry.page_shift;
+    uint64_t least = kvi_env_least(env) >> env->geometry.page_shift;
+    uint64_t bytes;
     int rc = kvi_env_require(env, page_end);
 
+    if (page_end < least)
+        page_end = least;
+    bytes = page_end << env->geometry.page_shift;
     if (rc || atomic_load(&env->file_bytes) >> env->geometry.page_shift <= page_end + slack)
         return rc;
     kvi_env_holes(env, page_end, env->map.pages_max);
@@ -155,6 +159,9 @@ static bool cut_pointless(struct kv_env *env, uint64_t slack)
     uint64_t pages = atomic_load(&env->file_bytes) >> env->geometry.page_shift;
 
     if (env->flags & KV_NOLOCK) /* readers of other processes are not known here */
+        return true;
+    if (pages << env->geometry.page_shift <=
+        kvi_env_least(env) + (slack << env->geometry.page_shift))
         return true;
     if (kvi_snapshot_load(env, atomic_load(&env->shared->committed), &newest))
         return true;

@@ -191,6 +191,8 @@ static int make(const struct kvi_lockfile_options *options, struct kvi_lockfile 
     lockfile->without_file = options->path == NULL;
     lockfile->read_only = options->read_only;
     lockfile->exclusive = options->exclusive;
+    lockfile->data_unlocked = options->data_unlocked;
+    lockfile->data_writable = options->data_writable;
     lockfile->max_readers = options->max_readers;
     lockfile->mode = options->mode;
     memcpy(lockfile->file_id, options->file_id, sizeof(lockfile->file_id));

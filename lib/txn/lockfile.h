@@ -32,6 +32,8 @@ struct kvi_lockfile_options {
     uint8_t file_id[16];   /* of the data file */
     bool exclusive;        /* refuse, and be refused by, other envs */
     bool read_only;        /* env opened read-only (the lock file is still written) */
+    bool data_unlocked;    /* no lock on the data file, no other descriptor of it */
+    bool data_writable;    /* data_fd may write; asked only when data_unlocked */
     uint32_t mode;         /* permission bits of a new lock file */
     uint32_t max_readers;  /* 0: no limit */
 };
@@ -115,9 +117,10 @@ void kvi_reader_unpin(struct kvi_reader_slot *slot);
 
 /* What a scan tells of a used slot. */
 struct kvi_reader_info {
-    uint64_t word;
+    uint64_t word; /* 0: claimed, and pins nothing */
     uint64_t owner;
     int64_t pid;
+    uint64_t thread;   /* who pinned last */
     uint64_t begin_ns; /* monotonic_ns at claim or pin; coarse is fine */
     bool alive;
 };
@@ -128,5 +131,12 @@ struct kvi_reader_info {
 typedef int kvi_reader_fn(void *context, const struct kvi_reader_info *reader);
 KVI_MUST_CHECK int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead,
                                    kvi_reader_fn *fn, void *context);
+
+/* The same without clearing, and with the slots that are claimed but pin nothing: txns that were
+ * reset, or are just beginning or ending. */
+KVI_MUST_CHECK int kvi_reader_list(struct kvi_lockfile *lockfile, kvi_reader_fn *fn, void *context);
+
+/* Clears all slots of dead owners; tells how many of them kvi_reader_list would have shown. */
+KVI_MUST_CHECK int kvi_reader_clear_dead(struct kvi_lockfile *lockfile, uint64_t *cleared_out);
 
 #endif

@@ -47,16 +47,23 @@ static const uint32_t foreign_magic[] = {
 };
 #define OVERLAY_MAGIC 0x794c7630u
 
-/* A descriptor that was opened for reading only may show overlay's lower file, which writers never
- * change: they get a copy. Only a lock tells how it was opened. */
-static int overlay_upper(const struct kvi_bound_file *file)
+/* A lock tells how a descriptor was opened: EBADF for reading only. */
+static int ask_writable(const struct kvi_bound_file *file)
 {
     int rc = kvi_os->lock(file->fd, KVI_OS_LOCK_WRITE, KVI_DATA_PROBE, 1);
 
     if (rc == 0)
         rc = kvi_os->lock(file->fd, KVI_OS_UNLOCK, KVI_DATA_PROBE, 1);
-    else if (rc == EAGAIN)
-        rc = 0; /* somebody else asks at this moment: it could be asked for */
+    return rc == EAGAIN ? 0 : rc; /* somebody else asks at this moment: it could be asked for */
+}
+
+/* A descriptor that was opened for reading only may show overlay's lower file, which writers never
+ * change: they get a copy. */
+static int overlay_upper(const struct kvi_lockfile *lockfile, const struct kvi_bound_file *file)
+{
+    bool told = lockfile->data_unlocked && file == &lockfile->data;
+    int rc = !told ? ask_writable(file) : lockfile->data_writable ? 0 : EBADF;
+
     if (rc == EBADF)
         return kvi_error(KV_EUNSUPPORTED,
                          "%s: on overlay, and not writable: writers may see another file",
@@ -64,7 +71,7 @@ static int overlay_upper(const struct kvi_bound_file *file)
     return rc;
 }
 
-static int file_supported(const struct kvi_bound_file *file)
+static int file_supported(const struct kvi_lockfile *lockfile, const struct kvi_bound_file *file)
 {
     int64_t type = 0;
     int rc = kvi_os->fs_type(file->fd, &type);
@@ -75,14 +82,14 @@ static int file_supported(const struct kvi_bound_file *file)
         if ((uint32_t)type == foreign_magic[i])
             return kvi_error(KV_EUNSUPPORTED, "%s: file system of type %#x cannot be shared",
                              file->path, foreign_magic[i]);
-    return (uint32_t)type == OVERLAY_MAGIC ? overlay_upper(file) : 0;
+    return (uint32_t)type == OVERLAY_MAGIC ? overlay_upper(lockfile, file) : 0;
 }
 
 int kvi_bind_supported(struct kvi_lockfile *lockfile)
 {
-    int rc = file_supported(&lockfile->data);
+    int rc = file_supported(lockfile, &lockfile->data);
 
-    return rc ? rc : file_supported(&lockfile->lock);
+    return rc ? rc : file_supported(lockfile, &lockfile->lock);
 }
 
 /* ---- The head ---- */
@@ -142,7 +149,8 @@ static void head_rebuild(struct kvi_lockfile *lockfile)
 
 /* ---- The epoch's byte on the data file ---- */
 
-/* Whether anybody lives by another lock file. They hold read locks, so we ask as a writer would. */
+/* Whether anybody lives by another lock file. They hold read locks, so we ask as a writer would.
+ * Not asked by who may not lock there: then locks of any kind may stand on these bytes. */
 static int foreign_epoch(const struct kvi_lockfile *lockfile, bool *foreign_out)
 {
     uint64_t own = kvi_epoch_byte(lockfile->epoch);
@@ -150,6 +158,8 @@ static int foreign_epoch(const struct kvi_lockfile *lockfile, bool *foreign_out)
     int rc = 0;
 
     *foreign_out = false;
+    if (lockfile->data_unlocked)
+        return 0;
     if (own > KVI_LOCK_BASE)
         rc = kvi_os->lock_probe(lockfile->data.fd, KVI_OS_LOCK_WRITE, KVI_LOCK_BASE,
                                 own - KVI_LOCK_BASE, foreign_out);
@@ -165,6 +175,8 @@ static int hold_epoch(struct kvi_lockfile *lockfile)
     int fd = -1;
     int rc;
 
+    if (lockfile->data_unlocked)
+        return 0;
     kvi_fork_enter();
     rc = kvi_fork_reopen(&lockfile->data, O_RDONLY, &fd);
     if (!rc) {

@@ -57,6 +57,8 @@ struct kvi_lockfile {
     bool opening;            /* holds the opening lock */
     bool read_only;
     bool exclusive;
+    bool data_unlocked; /* the data file is neither locked nor opened again */
+    bool data_writable; /* of meaning with data_unlocked */
     uint32_t max_readers;
     uint32_t mode;
     uint8_t file_id[16];

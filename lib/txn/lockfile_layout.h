@@ -74,7 +74,8 @@ struct kvi_reader_slot {
     _Atomic(uint64_t) owner; /* 0: free; else owner word << 2 | state */
     _Atomic(uint64_t) begin_ns;
     _Atomic(uint64_t) pid;
-    uint8_t pad[32];
+    _Atomic(uint64_t) thread; /* 0: not known */
+    uint8_t pad[24];
 };
 
 enum kvi_reader_state { KVI_READER_BUSY = 1, KVI_READER_IDLE = 2, KVI_READER_CLEARING = 3 };

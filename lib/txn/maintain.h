@@ -15,6 +15,9 @@ KVI_MUST_CHECK int kvi_env_info(struct kv_env *env, struct kv_env_info *info_out
 KVI_MUST_CHECK int kvi_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out);
 KVI_MUST_CHECK int kvi_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context);
 
+KVI_MUST_CHECK int kvi_env_readers_clear(struct kv_env *env, uint64_t *cleared_out);
+KVI_MUST_CHECK int kvi_free_list(struct kv_txn *txn, kv_pages_fn *fn, void *context);
+
 /* trim.c */
 KVI_MUST_CHECK int kvi_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out);
 

@@ -99,6 +99,7 @@ static inline bool pin_stands(struct kvi_lockfile *lockfile, struct kvi_reader_s
 static inline void stamp(struct kvi_reader_slot *slot)
 {
     atomic_store_explicit(&slot->begin_ns, kvi_os->monotonic_ns(), memory_order_relaxed);
+    atomic_store_explicit(&slot->thread, (uint64_t)pthread_self(), memory_order_relaxed);
 }
 
 uint64_t kvi_reader_pin(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slot)
@@ -149,6 +150,13 @@ static void look_at_slot(struct kvi_lockfile *lockfile, struct kvi_alive_memo *m
     info->alive = true; /* it changed each time */
 }
 
+static void describe_slot(struct kvi_reader_slot *slot, struct kvi_reader_info *info)
+{
+    info->pid = (int64_t)atomic_load_explicit(&slot->pid, memory_order_relaxed);
+    info->thread = atomic_load_explicit(&slot->thread, memory_order_relaxed);
+    info->begin_ns = atomic_load_explicit(&slot->begin_ns, memory_order_relaxed);
+}
+
 /* A file that is shorter than it was is damage: slots may stand where we can't look. */
 int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead, kvi_reader_fn *fn,
                     void *context)
@@ -166,9 +174,60 @@ int kvi_reader_scan(struct kvi_lockfile *lockfile, bool clear_dead, kvi_reader_f
         look_at_slot(lockfile, &memo, slot, clear_dead, &info);
         if (info.word == 0)
             continue;
-        info.pid = (int64_t)atomic_load_explicit(&slot->pid, memory_order_relaxed);
-        info.begin_ns = atomic_load_explicit(&slot->begin_ns, memory_order_relaxed);
+        describe_slot(slot, &info);
         rc = fn(context, &info);
+    }
+    return rc;
+}
+
+/* ---- List and clear ---- */
+
+/* Whether the slot is a read txn's: pins something, or is busy. Word before owner, as above. */
+static bool slot_used(struct kvi_reader_slot *slot, uint64_t *word_out, uint64_t *owner_out)
+{
+    *word_out = atomic_load_explicit(&slot->word, memory_order_acquire);
+    *owner_out = atomic_load_explicit(&slot->owner, memory_order_acquire);
+    return *word_out != 0 || (*owner_out & 3) == KVI_READER_BUSY;
+}
+
+int kvi_reader_list(struct kvi_lockfile *lockfile, kvi_reader_fn *fn, void *context)
+{
+    struct kvi_alive_memo memo = {{0}, {0}};
+    int rc = kvi_table_refresh(lockfile);
+    uint64_t end = kvi_table_chunks(lockfile) * KVI_CHUNK_READERS;
+
+    for (uint64_t i = 0; i < end && !rc; i++) {
+        struct kvi_reader_slot *slot = kvi_table_reader(lockfile, i);
+        struct kvi_reader_info info = {0};
+        uint64_t owner;
+
+        if (!slot_used(slot, &info.word, &owner))
+            continue;
+        info.owner = owner >> 2;
+        info.alive = kvi_readers_alive(lockfile, &memo, info.owner);
+        describe_slot(slot, &info);
+        rc = fn(context, &info);
+    }
+    return rc;
+}
+
+int kvi_reader_clear_dead(struct kvi_lockfile *lockfile, uint64_t *cleared_out)
+{
+    struct kvi_alive_memo memo = {{0}, {0}};
+    int rc = kvi_table_refresh(lockfile);
+    uint64_t end = kvi_table_chunks(lockfile) * KVI_CHUNK_READERS;
+
+    *cleared_out = 0;
+    for (uint64_t i = 0; i < end && !rc; i++) {
+        struct kvi_reader_slot *slot = kvi_table_reader(lockfile, i);
+        uint64_t word;
+        uint64_t owner;
+        bool used = slot_used(slot, &word, &owner);
+
+        if ((owner == 0 && word == 0) || kvi_readers_alive(lockfile, &memo, owner >> 2))
+            continue;
+        if (kvi_readers_clear(lockfile, slot, owner, false) == 0 && used)
+            ++*cleared_out;
     }
     return rc;
 }

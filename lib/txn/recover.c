@@ -400,6 +400,10 @@ static int ask_may_write(struct recovery *r)
         r->may_write = true;
     if (r->how != KVI_RECOVER_FIRST || (r->env->flags & (KV_MEMORY | KV_NOLOCK)))
         return 0;
+    if (r->env->flags & KV_NODATALOCK) {
+        r->may_write = r->env->writable;
+        return 0;
+    }
     rc = kvi_os->lock(fd, KVI_OS_LOCK_WRITE, PROBE_BYTE, 1);
     if (rc == EBADF)
         return 0;

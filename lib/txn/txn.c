@@ -77,6 +77,12 @@ void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker)
     memcpy(present, marker, KVI_SNAP_MARKER_BYTES);
 }
 
+void kvi_txn_limit(struct kv_txn *txn, uint64_t bytes)
+{
+    txn->marked |= txn->snapshot.snap.map_limit != bytes;
+    txn->snapshot.snap.map_limit = bytes;
+}
+
 uint64_t kvi_txn_now(const struct kv_txn *txn)
 {
     return txn->latency ? kvi_os->monotonic_ns() : 0;

@@ -111,7 +111,7 @@ struct kv_txn {
     struct kv_bulk *bulk;       /* the bulk build, NULL: none */
     struct kv_latency *latency; /* the user's, NULL: no clock is asked */
     struct kv_latency spent;    /* so far */
-    bool marked;                /* the user's marker was changed */
+    bool marked;                /* the user's marker or the stored limit was changed */
     uint64_t file_bytes_before; /* size of the data file at begin */
     uint64_t txnid_before;      /* shared.txnid_last to restore if nothing is written */
     uint8_t *scratch[2];        /* kvi_txn_scratch */
@@ -167,6 +167,9 @@ uint8_t *kvi_txn_scratch(struct kv_txn *txn, size_t size_bytes);
 
 /* Sets the user's marker: KVI_SNAP_MARKER_BYTES. */
 void kvi_txn_mark(struct kv_txn *txn, const uint8_t *marker);
+
+/* Sets the limit of the file's size that snapshots store. */
+void kvi_txn_limit(struct kv_txn *txn, uint64_t bytes);
 
 /* The time, if the txn's latency is asked for; and adding what went by since, with the time taken
  * anew. */

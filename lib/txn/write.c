@@ -85,6 +85,11 @@ static int write_start(struct kv_txn *txn)
     rc = kvi_env_require(env, txn->live.page_end_max);
     if (rc)
         return rc;
+    if (atomic_load(&env->file_bytes) < kvi_env_least(env))
+        rc = kvi_env_lengthen(env);
+    if (rc)
+        return rc;
+    env->stored_limit_bytes = txn->snapshot.snap.map_limit;
     txn->file_bytes_before = atomic_load(&env->file_bytes);
     rc = txnid_take(txn);
     if (rc)
@@ -119,6 +124,7 @@ int kvi_txn_begin_write(struct kv_txn *txn, uint32_t timeout_ms)
     kvi_txn_lap(txn, &since, &txn->spent.wait_ns);
     if (rc)
         return rc;
+    atomic_store(&env->writing, true);
     rc = kvi_lockfile_intact(env->lockfile); /* it may have been a long wait */
     if (!rc && (env->flags & KV_NOLOCK))
         rc = kvi_recover_refresh(env);
@@ -141,5 +147,6 @@ void kvi_txn_end_write(struct kv_txn *txn)
     kvi_space_close(txn->space);
     txn->space = NULL;
     kvi_live_release(&txn->live);
+    atomic_store(&txn->env->writing, false);
     kvi_lockfile_unlock_writer(txn->env->lockfile);
 }
