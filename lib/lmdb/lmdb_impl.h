@@ -16,6 +16,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,7 +33,9 @@
 #define KVI_LMDB_FREE_DBI ((MDB_dbi)0) /* the list of free pages, made up when it is read */
 #define KVI_LMDB_MAIN_DBI ((MDB_dbi)1)
 #define KVI_LMDB_CORE_DBIS 2u
-#define KVI_LMDB_TXNID_FIRST 1u /* kv txnid of a database just made: LMDB calls that state 0 */
+/* kv txnid of the state that LMDB calls 0: a new database is txnid 1, and the first env that may
+ * write commits the map size into it. */
+#define KVI_LMDB_TXNID_FIRST 2u
 
 /* The flags of a table that LMDB keeps in the file. */
 #define KVI_LMDB_TABLE_FLAGS                                                                       \
@@ -89,13 +92,15 @@ enum kvi_lmdb_seen {
 /* ---- Env (env.c, files.c, info.c, copy.c, readers.c) ---- */
 
 /* What a thread keeps of an env that was opened without MDB_NOTLS: a reader that it uses again and
- * again. Busy while a read txn of that thread lives. */
+ * again. Busy while a read txn of that thread lives; a thread that ends before its txn leaves it to
+ * whoever ends the txn, or to the env's close. */
 struct kvi_lmdb_thread {
     struct kvi_lmdb_thread *next; /* of the env */
     MDB_env *env;
     struct kv_txn *kv; /* reset while not busy; NULL: none yet */
     pid_t pid;
     bool busy;
+    bool gone; /* its thread has ended: only while busy */
 };
 
 struct MDB_env {
@@ -103,12 +108,16 @@ struct MDB_env {
     char *path;        /* as given to mdb_env_open */
     char *data_path;
     char *lock_path;
+    bool locked; /* there is a lock file: neither MDB_NOLOCK nor a read-only file system */
+    bool spent;  /* an open failed that had found a data file: fit for close */
+    int guard;   /* descriptor that holds LMDB's own byte of the lock file, or -1 */
     unsigned flags; /* as mdb_env_get_flags gives them */
     pid_t pid;      /* of the process that opened it */
     size_t mapsize; /* bytes; before open what was set, 0: nothing */
     unsigned maxreaders;
     MDB_dbi maxdbs;        /* named tables */
-    unsigned readers_seen; /* most readers that were ever met: mdb_env_info */
+    atomic_uint readers_seen; /* most readers that were ever met: mdb_env_info */
+    atomic_uint readers_now;  /* read txns of this env, with MDB_NOTLS */
     void *userctx;
     MDB_assert_func *assert_func;
 
@@ -172,14 +181,31 @@ int kvi_lmdb_result(int kv_result);
 /* The same, for a change in a write txn: marks the txn where LMDB would (MDB_TXN_ERROR). */
 int kvi_lmdb_changed(MDB_txn *txn, int kv_result);
 
+/* A snapshot's txnid as LMDB counts them. */
+static inline size_t kvi_lmdb_txnid(uint64_t kv_txnid)
+{
+    return kv_txnid > KVI_LMDB_TXNID_FIRST ? (size_t)(kv_txnid - KVI_LMDB_TXNID_FIRST) : 0;
+}
+
+/* info.c: how many pages LMDB would say that the snapshot reaches to: me_last_pgno + 1. */
+uint64_t kvi_lmdb_pages(const struct kv_env_stat *stat);
+
+/* info.c: whether the txn's snapshot does not fit into the env's map: MDB_MAP_RESIZED. */
+bool kvi_lmdb_outgrown(const MDB_env *env, struct kv_txn *kv);
+
 /* env.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
  * format needs beside them. */
 uint64_t kvi_lmdb_limit(size_t mapsize);
 
-/* readers.c: the calling thread's reader, made on need. MDB_BAD_RSLOT: it is busy, or a parent
- * process's. */
-int kvi_lmdb_thread_take(MDB_env *env, struct kvi_lmdb_thread **thread_out);
-void kvi_lmdb_thread_give(struct kvi_lmdb_thread *thread);
+/* readers.c: a read txn's kv txn, on the newest snapshot. Without MDB_NOTLS it is the calling
+ * thread's, made on need, and *thread_out is set (NULL else); MDB_BAD_RSLOT: that is busy, or a
+ * parent process's. For begin, and for renew of a txn that has no `kv` (with MDB_NOTLS it has:
+ * kv_txn_reset and kv_txn_renew do). */
+int kvi_lmdb_reader_begin(MDB_env *env, struct kvi_lmdb_thread **thread_out,
+                          struct kv_txn **kv_out);
+/* The end of it. Where there is a thread, abort and reset alike: its slot stays, idle. Else the kv
+ * txn is aborted. */
+void kvi_lmdb_reader_end(MDB_env *env, struct kvi_lmdb_thread *thread, struct kv_txn *kv);
 /* At env close and where a thread ends. */
 void kvi_lmdb_threads_end(MDB_env *env);
 int kvi_lmdb_threads_begin(MDB_env *env);
