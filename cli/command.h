@@ -24,6 +24,7 @@
 #define COMMON_CREATE 0x20u   /* --no-create --page-size --max-size */
 #define COMMON_DATABASE 0x40u /* --no-lock: all that open one */
 #define COMMON_RANGE 0x80u    /* --prefix --from --to */
+#define COMMON_NEW 0x0200u    /* --page-size --max-size, of one that is always made */
 #define COMMON_SHAPE 0x0100u  /* --dup --order and so on: what a table that is made is */
 
 struct common {
@@ -77,6 +78,7 @@ extern const struct command cmd_del;
 extern const struct command cmd_drop;
 extern const struct command cmd_dump;
 extern const struct command cmd_get;
+extern const struct command cmd_import;
 extern const struct command cmd_load;
 extern const struct command cmd_marker;
 extern const struct command cmd_nth;

@@ -13,9 +13,9 @@
 #include "status.h"
 
 static const struct command *const commands[] = {
-    &cmd_get,  &cmd_put,      &cmd_add,    &cmd_del,     &cmd_scan,  &cmd_count, &cmd_nth,
-    &cmd_rank, &cmd_load,     &cmd_dump,   &cmd_stat,    &cmd_check, &cmd_copy,  &cmd_tables,
-    &cmd_drop, &cmd_sequence, &cmd_marker, &cmd_readers, &cmd_trim,
+    &cmd_get,    &cmd_put,  &cmd_add,      &cmd_del,    &cmd_scan,    &cmd_count, &cmd_nth,
+    &cmd_rank,   &cmd_load, &cmd_import,   &cmd_dump,   &cmd_stat,    &cmd_check, &cmd_copy,
+    &cmd_tables, &cmd_drop, &cmd_sequence, &cmd_marker, &cmd_readers, &cmd_trim,
 };
 
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])

@@ -65,7 +65,9 @@ _Static_assert(offsetof(MDB_val, mv_data) == offsetof(struct kv_val, data), "one
  * they call may change (mdb_set_compare). Lives as long as the env. */
 struct kvi_lmdb_order {
     struct kvi_lmdb_order *next;
-    char key_name[32]; /* the names under which kv.h knows them */
+    /* The names under which kv.h knows them: "lmdb:k:", "lmdb:v:" and 16 hexadecimal digits, the
+     * 64-bit FNV-1a of the table's name ("" main). cli/import_kind.c makes them too. */
+    char key_name[32];
     char value_name[32];
     _Atomic(MDB_cmp_func *) key;
     _Atomic(MDB_cmp_func *) value;
