@@ -110,14 +110,14 @@ struct MDB_env {
     char *path;        /* as given to mdb_env_open */
     char *data_path;
     char *lock_path;
-    bool locked; /* there is a lock file: neither MDB_NOLOCK nor a read-only file system */
-    bool spent;  /* an open failed that had found a data file: fit for close */
-    int guard;   /* descriptor that holds LMDB's own byte of the lock file, or -1 */
+    bool locked;    /* there is a lock file: neither MDB_NOLOCK nor a read-only file system */
+    bool spent;     /* an open failed that had found a data file: fit for close */
+    int guard;      /* descriptor that holds LMDB's own byte of the lock file, or -1 */
     unsigned flags; /* as mdb_env_get_flags gives them */
     pid_t pid;      /* of the process that opened it */
     size_t mapsize; /* bytes; before open what was set, 0: nothing */
     unsigned maxreaders;
-    MDB_dbi maxdbs;        /* named tables */
+    MDB_dbi maxdbs;           /* named tables */
     atomic_uint readers_seen; /* most readers that were ever met: mdb_env_info */
     atomic_uint readers_now;  /* read txns of this env, with MDB_NOTLS */
     void *userctx;
