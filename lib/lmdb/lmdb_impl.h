@@ -79,16 +79,18 @@ struct kvi_lmdb_table {
     kv_table kv;
     unsigned flags; /* persistent ones, as mdb_dbi_flags gives them */
     unsigned seq;   /* raised when the slot is closed: who holds an older number has MDB_BAD_DBI */
-    bool custom;    /* stored under a comparator of its own: `order` is then set */
-    MDB_cmp_func *compare; /* of keys: never NULL in an open slot */
+    bool shared;    /* what opened it was committed: txns that begin from now on see it */
+    bool custom;    /* has a comparator that is not LMDB's for its flags: kvi_lmdb_ready */
+    MDB_cmp_func *compare; /* of keys: never NULL in an open slot, nor is the next */
     MDB_cmp_func *compare_value;
-    struct kvi_lmdb_order *order;
+    struct kvi_lmdb_order *order; /* set once the table was met stored under it */
 };
 
 /* A txn's view of slot dbi. */
 enum kvi_lmdb_seen {
     KVI_LMDB_SEEN_VALID = 1, /* may be used in this txn */
-    KVI_LMDB_SEEN_NEW = 2    /* opened in it: closed again if it aborts */
+    KVI_LMDB_SEEN_NEW = 2,   /* opened in it: closed again if it aborts */
+    KVI_LMDB_SEEN_READY = 4  /* kvi_lmdb_ready was called: the table is changed in this txn */
 };
 
 /* ---- Env (env.c, files.c, info.c, copy.c, readers.c) ---- */
@@ -100,6 +102,7 @@ struct kvi_lmdb_thread {
     struct kvi_lmdb_thread *next; /* of the env */
     MDB_env *env;
     struct kv_txn *kv; /* reset while not busy; NULL: none yet */
+    MDB_txn *spare;    /* txn.c: memory of a txn that ended, free()d with this */
     pid_t pid;
     bool busy;
     bool gone; /* its thread has ended: only while busy */
@@ -130,8 +133,11 @@ struct MDB_env {
     struct kvi_lmdb_thread *threads;
     pthread_key_t thread_key; /* without MDB_NOTLS */
     bool thread_key_made;
-    MDB_txn *txns;   /* live and reset ones: ended by mdb_env_close */
+    MDB_txn *txns;   /* that have no thread's reader, live and reset ones: for mdb_env_close */
     MDB_txn *writer; /* the outermost write txn of this env, or NULL */
+
+    _Atomic(uint32_t) tables_version; /* counts changes of what a new txn sees of the tables */
+    MDB_txn *writer_memory;           /* of each outermost write txn; freed by kvi_lmdb_txns_end */
 };
 
 /* ---- Txns (txn.c) ---- */
@@ -151,8 +157,10 @@ struct MDB_txn {
     unsigned flags;
     MDB_dbi table_count; /* slots below it are known to this txn */
     uint8_t *seen;       /* enum kvi_lmdb_seen, a byte a slot of the env */
-    unsigned *seqs;      /* of each slot, as the txn met it */
-    MDB_cursor *cursors; /* open ones, of all tables */
+    unsigned *seqs;      /* of each slot, as the txn met it; NULL in read txns, which do not care */
+    uint32_t tables_version; /* of the env, when `seen` was copied; 0: changed since */
+    unsigned main_flags;     /* table flags of the main table that were given in this txn */
+    MDB_cursor *cursors;     /* open ones, of all tables */
     MDB_txn *parent;
     MDB_txn *child;
     MDB_txn *next; /* of env->txns */
@@ -215,7 +223,8 @@ int kvi_lmdb_threads_begin(MDB_env *env);
 /* txn.c: aborts every txn that is left, for mdb_env_close. */
 void kvi_lmdb_txns_end(MDB_env *env);
 
-/* cursor.c: ends the cursors of a txn. Those of write txns are freed, others lose their txn. */
+/* cursor.c: ends the cursors of a txn. Those of write txns are freed, others lose their txn. Called
+ * before the kv txn ends, and at reset too. */
 void kvi_lmdb_cursors_end(MDB_txn *txn);
 /* cursor.c: cursors of a txn and its parents on a table that is dropped or changes its kind: let
  * their kv cursors go (they find no record afterwards). */
@@ -226,8 +235,14 @@ int kvi_lmdb_tables_begin(MDB_env *env);
 void kvi_lmdb_tables_end(MDB_env *env);
 /* dbi.c: what a txn sees at begin (copied from its parent, or from the env), and what becomes of
  * the handles that it opened: kept (commit, handed to a parent if there is one) or closed. */
-int kvi_lmdb_seen_begin(MDB_txn *txn);
+void kvi_lmdb_seen_begin(MDB_txn *txn);
 void kvi_lmdb_seen_end(MDB_txn *txn, bool keep);
+/* order.c: behind kvi_lmdb_ready. */
+int kvi_lmdb_table_ready(MDB_txn *txn, MDB_dbi dbi);
+/* order.c: after KV_EKEYSIZE (keys) or KV_EVALSIZE (values) of a put, which LMDB would not give: a
+ * table for integers takes sizes other than those met so far, of any number of bytes. 0: put again,
+ * by a cursor opened anew; MDB_BAD_VALSIZE: the table is not one of those. */
+int kvi_lmdb_table_loosen(MDB_txn *txn, MDB_dbi dbi, bool values);
 /* dbi.c: what the record of the named table `name` would read as in LMDB. */
 int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lmdb_record *record);
 
@@ -255,7 +270,14 @@ static inline bool kvi_lmdb_seen(const MDB_txn *txn, MDB_dbi dbi)
 /* Closed, or closed and opened as another since the txn met it: MDB_BAD_DBI. */
 static inline bool kvi_lmdb_stale(const MDB_txn *txn, MDB_dbi dbi)
 {
-    return txn->seqs[dbi] != txn->env->tables[dbi].seq;
+    return txn->seqs && txn->seqs[dbi] != txn->env->tables[dbi].seq;
+}
+
+/* To be called before a record is put or deleted: from here on the table is stored in the order of
+ * the comparators that were set for it. */
+static inline int kvi_lmdb_ready(MDB_txn *txn, MDB_dbi dbi)
+{
+    return txn->seen[dbi] & KVI_LMDB_SEEN_READY ? 0 : kvi_lmdb_table_ready(txn, dbi);
 }
 
 static inline struct kv_val *kvi_lmdb_val(MDB_val *val)
