@@ -294,11 +294,11 @@ benches: $(BENCH_BIN) ## build the benchmarks
 # The same library without verified pages: what they cost is a figure of the benchmark.
 TRUSTING := $(BUILD)/trust/$(MODE)/libkv.so.$(VERSION)
 
-bench: benches $(B)/libkv.so.$(VERSION) ## run the benchmarks, write docs/BENCH.md (BENCH_ARGS="..." goes to them)
+bench: benches $(B)/libkv.so.$(VERSION) lmdb ## run the benchmarks, write docs/BENCH.md (BENCH_ARGS="..." goes to them)
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/trust CPPFLAGS="$(CPPFLAGS) -DKVI_TRUST_PAGES" \
 		$(TRUSTING)
 	@for b in $(BENCH_BIN); do $$b --library $(B)/libkv.so.$(VERSION) --trusting $(TRUSTING) \
-		--write docs/BENCH.md $(BENCH_ARGS) || exit 1; done
+		--dropin $(LMDB_DIR)/liblmdb.so.0 --write docs/BENCH.md $(BENCH_ARGS) || exit 1; done
 
 FUZZ_SECONDS ?= 60
 FUZZ_BIN := $(patsubst fuzz/%.c,$(BUILD)/fuzz/run/%,$(FUZZ_SRC))

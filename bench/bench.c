@@ -26,7 +26,10 @@ enum part {
     PART_SPACE = 8,
     PART_OPEN = 16,
     PART_VERIFY = 32,
-    PART_MODEL = 64
+    PART_MODEL = 64,
+    PART_LAZY = 128,
+    PART_DROPIN = 256,
+    PART_ALL = 511
 };
 
 struct setup {
@@ -36,6 +39,7 @@ struct setup {
     const char *write_path;
     const char *library; /* shared libraries for the verify workload; NULL: left out */
     const char *trusting;
+    const char *dropin; /* liblmdb.so.0 of ours; NULL: left out */
 };
 
 void store_fail(const char *what, const char *why)
@@ -73,6 +77,10 @@ static void run_main(const struct setup *setup)
                 bench_main_round(&setup->plan, &keys[kind], round % REPORT_STORES);
             if (setup->parts & PART_SYNC)
                 bench_sync_round(&setup->plan, &keys[kind], round % 2);
+            if (setup->parts & PART_LAZY && kind == KEYS_RANDOM_8)
+                bench_lazy_round(&setup->plan, &keys[kind], round % 2);
+            if (setup->parts & PART_DROPIN && setup->dropin)
+                bench_dropin_round(&setup->plan, &keys[kind], round % 2);
         }
     }
     for (unsigned kind = 0; kind < 3; kind++)
@@ -81,7 +89,9 @@ static void run_main(const struct setup *setup)
 
 static void run(const struct setup *setup)
 {
-    if (setup->parts & (PART_MAIN | PART_SYNC))
+    if (setup->dropin)
+        store_dropin_load(setup->dropin);
+    if (setup->parts & (PART_MAIN | PART_SYNC | PART_LAZY | PART_DROPIN))
         run_main(setup);
     for (uint32_t round = 0; round < setup->plan.rounds && setup->parts & PART_PINNED; round++) {
         progress("pinned reader", round, setup->plan.rounds);
@@ -149,8 +159,10 @@ static void document(const struct setup *setup)
             mdb_version(NULL, NULL, NULL));
     fprintf(
         out,
-        "- %u records of 100-byte values, one thread. Lazy means no flush before it is asked for: "
-        "KV_NONE against\n  MDB_NOSYNC, with MDB_WRITEMAP beside it. fillsync: KV_DURABLE "
+        "- %u records of 100-byte values, one thread. Main rows: KV_NONE, which flushes only when "
+        "asked and, on ext4\n  and tmpfs, stores through a writable mapping, against MDB_NOSYNC, "
+        "with MDB_WRITEMAP beside it. Rows named\n  KV_LAZY: buffered writes and a durable point "
+        "each 64 MiB or second, against MDB_NOSYNC, which has none.\n  fillsync: KV_DURABLE "
         "against LMDB's default, %u puts.\n- LMDB's file size is its highest page; libkv's is "
         "the file's length.\n\n",
         setup->plan.records, setup->plan.syncs);
@@ -169,10 +181,11 @@ static void usage(void)
            "  --syncs N     durable single puts (2000)\n"
            "  --free-pages N  free pages of the free-space workload (1000000)\n"
            "  --open-gib N  file size of the open-after-kill workload (10)\n"
-           "  --parts LIST  of main,sync,pinned,model,verify,space,open (all)\n"
+           "  --parts LIST  of main,sync,lazy,dropin,pinned,model,verify,space,open (all)\n"
            "  --keys LIST   of 8,16,31 (all)\n"
            "  --dir PATH    where databases are made (a new folder here)\n"
            "  --library F   libkv.so as it is, and\n"
+           "  --dropin F    the LMDB drop-in, liblmdb.so.0: needed by dropin\n"
            "  --trusting F  one built with KVI_TRUST_PAGES: needed by verify\n"
            "  --write FILE  write the table as a document\n");
 }
@@ -187,6 +200,8 @@ static unsigned parts_of(const char *list)
     parts |= strstr(list, "space") ? PART_SPACE : 0u;
     parts |= strstr(list, "open") ? PART_OPEN : 0u;
     parts |= strstr(list, "verify") ? PART_VERIFY : 0u;
+    parts |= strstr(list, "lazy") ? PART_LAZY : 0u;
+    parts |= strstr(list, "dropin") ? PART_DROPIN : 0u;
     parts |= strstr(list, "model") ? PART_MODEL : 0u;
     return parts;
 }
@@ -217,8 +232,8 @@ static void options_parse(int argc, char **argv, struct setup *setup)
         {"records", 1, NULL, 'n'}, {"rounds", 1, NULL, 'r'},     {"syncs", 1, NULL, 's'},
         {"parts", 1, NULL, 'p'},   {"keys", 1, NULL, 'k'},       {"dir", 1, NULL, 'd'},
         {"write", 1, NULL, 'w'},   {"free-pages", 1, NULL, 'f'}, {"open-gib", 1, NULL, 'o'},
-        {"library", 1, NULL, 'l'}, {"trusting", 1, NULL, 't'},   {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"library", 1, NULL, 'l'}, {"trusting", 1, NULL, 't'},   {"dropin", 1, NULL, 'i'},
+        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -254,6 +269,9 @@ static void options_parse(int argc, char **argv, struct setup *setup)
         case 'l':
             setup->library = optarg;
             break;
+        case 'i':
+            setup->dropin = optarg;
+            break;
         case 't':
             setup->trusting = optarg;
             break;
@@ -270,7 +288,7 @@ static void options_parse(int argc, char **argv, struct setup *setup)
 int main(int argc, char **argv)
 {
     struct setup setup = {.plan = {NULL, 1000000, 2000, 1000000, UINT64_C(10) << 30, 5},
-                          .parts = 127,
+                          .parts = PART_ALL,
                           .key_kinds = 7};
     char made[] = "bench-data-XXXXXX";
 

@@ -52,6 +52,10 @@ struct store_kind {
 extern const struct store_kind store_kv;
 extern const struct store_kind store_lmdb;          /* MDB_NOSYNC when lazy */
 extern const struct store_kind store_lmdb_writemap; /* and MDB_WRITEMAP */
+extern const struct store_kind store_dropin;        /* the drop-in, loaded before */
+
+/* Loads the LMDB drop-in beside the packaged library. */
+void store_dropin_load(const char *path);
 
 /* Prints and exits with 1. */
 void store_fail(const char *what, const char *why) __attribute__((noreturn));

@@ -195,25 +195,98 @@ void bench_main_round(const struct bench_plan *plan, const struct keys *keys, un
         main_sorted(plan, keys, (first + i) % REPORT_STORES);
 }
 
+/* Microseconds for a durable put. */
+static double fill_sync(const struct bench_plan *plan, const struct store_kind *kind,
+                        const struct keys *keys, char *path)
+{
+    struct store *store;
+    double start;
+
+    store_remove(path);
+    store = kind->open(path, STORE_DURABLE);
+    start = now_seconds();
+    for (uint32_t n = 0; n < plan->syncs; n++) {
+        kind->begin(store);
+        kind->put(store, keys_random(keys, n), value_of(n, VALUE_BYTES), 0);
+        kind->commit(store);
+    }
+    start = now_seconds() - start;
+    kind->close(store);
+    store_remove(path);
+    return start / plan->syncs * 1e6;
+}
+
 void bench_sync_round(const struct bench_plan *plan, const struct keys *keys, unsigned first)
 {
     for (unsigned i = 0; i < 2; i++) { /* MDB_WRITEMAP flushes with msync: another case */
         unsigned s = (first + i) % 2;
+
+        report_sample("fillsync (durable single puts)", keys_name(keys->kind), "us/op", 0.7, s,
+                      fill_sync(plan, kinds[s], keys, path_for(plan, "sync", s)));
+    }
+}
+
+/* ---- The drop-in ---- */
+
+enum dropin_case { DROPIN_FILLRANDOM, DROPIN_READRANDOM, DROPIN_READSEQ, DROPIN_FILLSYNC };
+#define DROPIN_CASES 4u
+#define DROPIN_LIMIT 1.1
+
+static void dropin_run(const struct bench_plan *plan, const struct store_kind *kind,
+                       const struct keys *keys, double *seconds_out)
+{
+    char *path = path_for(plan, "dropin", kind == &store_dropin);
+    struct store *store;
+
+    seconds_out[DROPIN_FILLSYNC] = fill_sync(plan, kind, keys, path);
+    store = kind->open(path, STORE_LAZY);
+    seconds_out[DROPIN_FILLRANDOM] = fill(kind, store, keys, 0, 0);
+    read_random(kind, store, keys, 1, 0); /* warm */
+    seconds_out[DROPIN_READRANDOM] = read_random(kind, store, keys, 7919, 0);
+    read_seq(kind, store, keys);
+    seconds_out[DROPIN_READSEQ] = read_seq(kind, store, keys);
+    kind->close(store);
+    store_remove(path);
+}
+
+void bench_dropin_round(const struct bench_plan *plan, const struct keys *keys, unsigned first)
+{
+    static const char *const names[DROPIN_CASES] = {"fillrandom", "readrandom", "readseq",
+                                                    "fillsync"};
+    double seconds[2][DROPIN_CASES];
+    char what[64];
+
+    dropin_run(plan, first ? &store_dropin : &store_kv, keys, seconds[first]);
+    dropin_run(plan, first ? &store_kv : &store_dropin, keys, seconds[!first]);
+    for (unsigned i = 0; i < DROPIN_CASES; i++) {
+        snprintf(what, sizeof(what), "%s, drop-in against kv.h, %s", names[i],
+                 keys_name(keys->kind));
+        report_figure(what, "x", DROPIN_LIMIT, seconds[1][i] / seconds[0][i]);
+    }
+}
+
+/* ---- Automatic durable points ---- */
+
+void bench_lazy_round(const struct bench_plan *plan, const struct keys *keys, unsigned first)
+{
+    static const struct goal fillrandom = {"fillrandom, KV_LAZY", 0, 0};
+    static const struct goal overwrite = {"overwrite, KV_LAZY", 0, 0};
+    static const struct goal fillseq = {"fillseq, KV_LAZY", 0, 0};
+
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned s = (first + i) % 2;
         const struct store_kind *kind = kinds[s];
-        char *path = path_for(plan, "sync", s);
+        char *path = path_for(plan, "lazy", s);
         struct store *store;
-        double start;
 
         store_remove(path);
-        store = kind->open(path, STORE_DURABLE);
-        start = now_seconds();
-        for (uint32_t n = 0; n < plan->syncs; n++) {
-            kind->begin(store);
-            kind->put(store, keys_random(keys, n), value_of(n, VALUE_BYTES), 0);
-            kind->commit(store);
-        }
-        report_sample("fillsync (durable single puts)", keys_name(keys->kind), "us/op", 0.7, s,
-                      (now_seconds() - start) / plan->syncs * 1e6);
+        store = kind->open(path, STORE_POINTS);
+        sample(&fillrandom, keys, s, fill(kind, store, keys, 0, 0), keys->count);
+        sample(&overwrite, keys, s, fill(kind, store, keys, 0, 1), keys->count);
+        kind->close(store);
+        store_remove(path);
+        store = kind->open(path, STORE_POINTS);
+        sample(&fillseq, keys, s, fill(kind, store, keys, 1, 0), keys->count);
         kind->close(store);
         store_remove(path);
     }

@@ -24,6 +24,13 @@ struct bench_plan {
  * round on every store, `first` telling which store begins. */
 void bench_main_round(const struct bench_plan *plan, const struct keys *keys, unsigned first);
 
+/* fillrandom, overwrite and fillseq under KV_LAZY, with its automatic durable points, against
+ * LMDB's MDB_NOSYNC, which has none. */
+void bench_lazy_round(const struct bench_plan *plan, const struct keys *keys, unsigned first);
+
+/* What LMDB's interface costs over kv.h: the drop-in against libkv itself. */
+void bench_dropin_round(const struct bench_plan *plan, const struct keys *keys, unsigned first);
+
 /* fillsync: durable single puts. */
 void bench_sync_round(const struct bench_plan *plan, const struct keys *keys, unsigned first);
 
