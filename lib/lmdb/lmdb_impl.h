@@ -108,17 +108,25 @@ struct kvi_lmdb_thread {
     bool gone; /* its thread has ended: only while busy */
 };
 
+/* What can be told of an env without a txn of the caller's. */
+struct kvi_lmdb_peek {
+    struct kv_env_stat stat;
+    struct kv_table_stat main;
+    uint64_t mapsize; /* as it is stored; 0: never */
+};
+
 struct MDB_env {
     struct kv_env *kv; /* NULL: not open */
     char *path;        /* as given to mdb_env_open */
     char *data_path;
     char *lock_path;
-    bool locked;    /* there is a lock file: neither MDB_NOLOCK nor a read-only file system */
-    bool spent;     /* an open failed that had found a data file: fit for close */
-    int guard;      /* descriptor that holds LMDB's own byte of the lock file, or -1 */
-    unsigned flags; /* as mdb_env_get_flags gives them */
-    pid_t pid;      /* of the process that opened it */
-    size_t mapsize; /* bytes; before open what was set, 0: nothing */
+    bool locked;        /* there is a lock file: neither MDB_NOLOCK nor a read-only file system */
+    bool spent;         /* an open failed that had found a data file: fit for close */
+    int guard;          /* descriptor that holds LMDB's own byte of the lock file, or -1 */
+    unsigned flags;     /* as mdb_env_get_flags gives them */
+    pid_t pid;          /* of the process that opened it */
+    uint32_t page_size; /* bytes */
+    size_t mapsize;     /* bytes; before open what was set, 0: nothing */
     unsigned maxreaders;
     MDB_dbi maxdbs;           /* named tables */
     atomic_uint readers_seen; /* most readers that were ever met: mdb_env_info */
@@ -138,6 +146,8 @@ struct MDB_env {
 
     _Atomic(uint32_t) tables_version; /* counts changes of what a new txn sees of the tables */
     MDB_txn *writer_memory;           /* of each outermost write txn; freed by kvi_lmdb_txns_end */
+
+    struct kvi_lmdb_peek peeked; /* what was last seen, under the mutex */
 };
 
 /* ---- Txns (txn.c) ---- */
@@ -188,7 +198,7 @@ struct MDB_cursor {
 /* result.c: LMDB's code for a result of kv.h. */
 int kvi_lmdb_result(int kv_result);
 
-/* The same, for a change in a write txn: marks the txn where LMDB would (MDB_TXN_ERROR). */
+/* The same, for a change in a write txn: marks the txn as changed, or as failed where LMDB would. */
 int kvi_lmdb_changed(MDB_txn *txn, int kv_result);
 
 /* A snapshot's txnid as LMDB counts them. */
@@ -200,10 +210,24 @@ static inline size_t kvi_lmdb_txnid(uint64_t kv_txnid)
 /* info.c: how many pages LMDB would say that the snapshot reaches to: me_last_pgno + 1. */
 uint64_t kvi_lmdb_pages(const struct kv_env_stat *stat);
 
+/* info.c: the newest snapshot; where every reader is taken and a writer at work, what was last seen
+ * of it. */
+int kvi_lmdb_peek(MDB_env *env, struct kvi_lmdb_peek *peek_out);
+
+/* info.c: a tree's figures as LMDB has them. */
+void kvi_lmdb_stat_fill(const struct kv_table_stat *stat, MDB_stat *stat_out);
+
 /* info.c: whether the txn's snapshot does not fit into the env's map: MDB_MAP_RESIZED. */
 bool kvi_lmdb_outgrown(const MDB_env *env, struct kv_txn *kv);
 
-/* env.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
+/* files.c: opens env->data_path by env->flags and settles the size of its map. */
+int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode);
+void kvi_lmdb_files_close(MDB_env *env);
+/* files.c: makes `size` bytes (0: what is stored) the size of the map, or what is in use if that is
+ * more. */
+int kvi_lmdb_files_size(MDB_env *env, size_t size);
+
+/* files.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
  * format needs beside them. */
 uint64_t kvi_lmdb_limit(size_t mapsize);
 

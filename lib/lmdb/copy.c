@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies of an env: of the snapshot that a read txn of the calling thread sees, so that all is
+ * refused that would refuse one. A copy gets its name when it is whole, with the bits 0666 less
+ * umask. Any thread; writers are not held up.
+ */
+#include "lmdb/lmdb_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define COPY_MODE 0666u
+
+static struct kv_copy_options options_of(unsigned flags)
+{
+    struct kv_copy_options options = {0};
+
+    options.flags = flags & MDB_CP_COMPACT ? KV_COPY_COMPACT : 0;
+    options.mode = COPY_MODE;
+    return options;
+}
+
+static int copy_to_path(MDB_env *env, const char *path, unsigned flags)
+{
+    struct kv_copy_options options = options_of(flags);
+    struct stat st;
+    MDB_txn *txn;
+    int rc;
+
+    if (!lstat(path, &st)) /* before what a read txn may be refused for */
+        return EEXIST;
+    rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+    if (rc)
+        return rc;
+    rc = kvi_lmdb_result(kv_env_copy(txn->kv, path, &options));
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+KVI_LMDB_API int mdb_env_copy2(MDB_env *env, const char *path, unsigned int flags)
+{
+    static const char name[] = "/data.mdb";
+    char *joined;
+    int rc;
+
+    if (env->flags & MDB_NOSUBDIR)
+        return copy_to_path(env, path, flags);
+    joined = malloc(strlen(path) + sizeof(name));
+    if (!joined)
+        return ENOMEM;
+    strcpy(joined, path);
+    strcat(joined, name);
+    rc = copy_to_path(env, joined, flags);
+    free(joined);
+    return rc;
+}
+
+KVI_LMDB_API int mdb_env_copy(MDB_env *env, const char *path)
+{
+    return mdb_env_copy2(env, path, 0);
+}
+
+KVI_LMDB_API int mdb_env_copyfd2(MDB_env *env, mdb_filehandle_t fd, unsigned int flags)
+{
+    struct kv_copy_options options = options_of(flags);
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+    if (rc)
+        return rc;
+    rc = kvi_lmdb_result(kv_env_copy_fd(txn->kv, fd, &options));
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+KVI_LMDB_API int mdb_env_copyfd(MDB_env *env, mdb_filehandle_t fd)
+{
+    return mdb_env_copyfd2(env, fd, 0);
+}

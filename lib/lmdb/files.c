@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The files of an env, data.mdb and lock.mdb or FILE and FILE-lock, and the size of its map.
+ *
+ * Genuine LMDB programs may come to the same folder. Their data file is refused before anything of
+ * theirs is touched, and ours is no LMDB file to them; but before they look at it they write the
+ * lock file anew unless somebody holds a lock on its first byte. So that byte is held, shared, as
+ * long as an env is open (the guard); a lock file that was written over while nobody had it open is
+ * made anew by the next open.
+ *
+ * LMDB has the map's size in the file from the first open on. Here a database just made gets one
+ * commit more, which stores it: LMDB's state 0.
+ */
+#include "lmdb/lmdb_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILES_SLACK_PAGES 32u /* beside LMDB's pages: metas, snapshots, their maps */
+#define FILES_SLACK_SHARE 32u /* and one page in so many: trees that are cut in other places */
+#define FILES_RESERVE_MIN                                                                          \
+    ((uint64_t)1 << 40)                   /* bytes of address space, what kv.h takes by itself */
+#define FILES_MAP_MAX ((uint64_t)1 << 46) /* bytes: no process has room for more */
+#define FILES_GUARD_TRIES 200             /* a millisecond each */
+
+uint64_t kvi_lmdb_limit(size_t mapsize)
+{
+    uint64_t pages = mapsize / KVI_LMDB_PAGE;
+
+    return (pages + pages / FILES_SLACK_SHARE + FILES_SLACK_PAGES) * KVI_LMDB_PAGE;
+}
+
+/* ---- The guard ---- */
+
+/* Without it all works as long as no genuine LMDB comes: never an error. */
+static void guard_take(MDB_env *env)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    const struct timespec pause = {0, 1000000};
+
+    env->guard = open(env->lock_path, O_RDONLY | O_CLOEXEC);
+    for (int i = 0; env->guard >= 0 && i < FILES_GUARD_TRIES; i++) {
+        if (!fcntl(env->guard, F_OFD_SETLK, &lock) || (errno != EAGAIN && errno != EACCES))
+            return;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+/* ---- The map's size ---- */
+
+/* Stores the map size of a database that was just made, in its first commit. */
+static int store_first(MDB_env *env)
+{
+    struct kv_txn *kv;
+    int rc = kv_txn_begin(env->kv, KV_WRITE, NULL, &kv);
+
+    if (rc)
+        return rc;
+    if (kv_txn_id(kv) != KVI_LMDB_TXNID_FIRST) { /* another was faster */
+        kv_txn_abort(kv);
+        return 0;
+    }
+    rc = kv_limit_set(kv, env->mapsize ? env->mapsize : KVI_LMDB_MAPSIZE);
+    if (!rc)
+        return kv_txn_commit(kv);
+    kv_txn_abort(kv);
+    return rc;
+}
+
+int kvi_lmdb_files_size(MDB_env *env, size_t size)
+{
+    struct kvi_lmdb_peek peek;
+    uint64_t least;
+    int rc = kvi_lmdb_peek(env, &peek);
+
+    if (rc)
+        return rc;
+    if (!size)
+        size = peek.mapsize ? (size_t)peek.mapsize : KVI_LMDB_MAPSIZE;
+    least = kvi_lmdb_pages(&peek.stat) * env->page_size;
+    if (size < least)
+        size = (size_t)least;
+    if (size > FILES_MAP_MAX)
+        return ENOMEM;
+    rc = kv_env_resize(env->kv, env->flags & MDB_WRITEMAP ? size : 0, kvi_lmdb_limit(size));
+    if (rc)
+        return rc == KV_ESIZELIMIT ? ENOMEM : kvi_lmdb_result(rc);
+    env->mapsize = size;
+    return 0;
+}
+
+static int settle(MDB_env *env)
+{
+    struct kv_env_info info;
+    int rc = kv_env_info(env->kv, &info);
+
+    if (rc)
+        return kvi_lmdb_result(rc);
+    env->page_size = info.page_size;
+    if (info.txnid_committed < KVI_LMDB_TXNID_FIRST && !(env->flags & MDB_RDONLY))
+        rc = store_first(env);
+    return rc ? kvi_lmdb_result(rc) : kvi_lmdb_files_size(env, env->mapsize);
+}
+
+/* ---- Open and close ---- */
+
+static bool is_empty_file(const char *path)
+{
+    struct stat st;
+
+    return !stat(path, &st) && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
+{
+    struct kv_options options = KV_OPTIONS_INIT;
+    uint64_t limit = kvi_lmdb_limit(env->mapsize);
+
+    options.flags = KV_NODATALOCK | KV_FILL_EMPTY;
+    options.flags |= env->flags & MDB_RDONLY ? KV_READONLY : KV_CREATE;
+    if (env->flags & MDB_NOLOCK)
+        options.flags |= KV_NOLOCK;
+    options.page_size = KVI_LMDB_PAGE;
+    options.max_readers = env->maxreaders;
+    options.mode = mode & 0777u;
+    options.lock_path = env->lock_path;
+    if (limit > FILES_RESERVE_MIN)
+        options.reserve_bytes = limit;
+    return options;
+}
+
+int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
+{
+    struct kv_options options;
+    int rc;
+
+    if (env->mapsize > FILES_MAP_MAX)
+        return ENOMEM;
+    options = options_of(env, mode);
+    env->locked = !(env->flags & MDB_NOLOCK);
+    rc = kv_env_open(env->data_path, &options, &env->kv);
+    if (rc == EROFS && env->locked && (env->flags & MDB_RDONLY)) {
+        env->locked = false;
+        options.flags |= KV_NOLOCK;
+        rc = kv_env_open(env->data_path, &options, &env->kv);
+    }
+    if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && is_empty_file(env->data_path))
+        return EBADF; /* LMDB would make it an env, and cannot write */
+    if (rc)
+        return kvi_lmdb_result(rc);
+    if (env->locked)
+        guard_take(env);
+    return settle(env);
+}
+
+void kvi_lmdb_files_close(MDB_env *env)
+{
+    (void)kv_env_close(env->kv);
+    env->kv = NULL;
+    if (env->guard >= 0)
+        (void)close(env->guard);
+    env->guard = -1;
+}
