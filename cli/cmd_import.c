@@ -157,7 +157,7 @@ static int open_new(struct session *session, const struct common *common, mode_t
     options.flags = KV_CREATE | KV_NOLOCK;
     options.page_size = common->page_size;
     options.max_size_bytes = common->max_size_bytes;
-    options.mode = mode;
+    options.mode = mode | S_IRUSR | S_IWUSR;
     int rc = kv_env_open(common->path, &options, &session->env);
     return rc ? status_of(rc, "cannot make %s", common->path) : session_begin_write(session);
 }

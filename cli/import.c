@@ -80,13 +80,19 @@ static int judge(const struct passage *passage, int rc, const struct kv_val *key
     return status_of(rc, "cannot put into table %s", name_of(passage));
 }
 
+/* LMDB mixes up a table of MDB_DUPFIXED alone with what it keeps values of one size in: it stores no
+ * values there, and reading some ends the program. */
 static int check_flags(const struct passage *passage)
 {
-    unsigned unknown = passage->from.flags & ~LMDB_TABLE_FLAGS;
-    if (!unknown)
-        return STATUS_DONE;
-    return refuse("table %s: it has flags that are not known here: 0x%x", name_of(passage),
-                  unknown);
+    unsigned flags = passage->from.flags;
+    if (flags & ~LMDB_TABLE_FLAGS)
+        return refuse("table %s: it has flags that are not known here: 0x%x", name_of(passage),
+                      flags & ~LMDB_TABLE_FLAGS);
+    if ((flags & LMDB_DUPFIXED) && !(flags & LMDB_DUPSORT) && passage->from.entries)
+        return refuse("table %s: it has MDB_DUPFIXED without MDB_DUPSORT, so that LMDB kept no "
+                      "values and cannot read it",
+                      name_of(passage));
+    return STATUS_DONE;
 }
 
 /* Named tables stand in the main one, and are found there by its order. */
