@@ -33,14 +33,16 @@
 
 static struct {
     const char *library;
+    bool map_size;
     bool skip_bad;
     bool quiet;
 } import_options;
 
-enum { IMPORT_LIBRARY = 1, IMPORT_SKIP, IMPORT_QUIET };
+enum { IMPORT_LIBRARY = 1, IMPORT_MAP_SIZE, IMPORT_SKIP, IMPORT_QUIET };
 
 static const struct option_row import_rows[] = {
     {"library", 'l', IMPORT_LIBRARY, "PATH", "the LMDB library (default: liblmdb.so.0)"},
+    {"map-size", 'm', IMPORT_MAP_SIZE, NULL, "LMDB's map size stays the file's limit"},
     {"skip-bad", 's', IMPORT_SKIP, NULL, "name tables that cannot be imported and go on"},
     {"quiet", 'q', IMPORT_QUIET, NULL, "no progress and no summary"},
     {0},
@@ -50,6 +52,7 @@ static int import_take(int id, char *arg)
 {
     if (id == IMPORT_LIBRARY)
         import_options.library = arg;
+    import_options.map_size = import_options.map_size || id == IMPORT_MAP_SIZE;
     import_options.skip_bad = import_options.skip_bad || id == IMPORT_SKIP;
     import_options.quiet = import_options.quiet || id == IMPORT_QUIET;
     return STATUS_DONE;
@@ -228,6 +231,13 @@ static void write_summary(const struct import *import, const struct common *comm
 
 /* ---- The import ---- */
 
+/* Where the LMDB drop-in looks for it, for programs that leave it as they find it. */
+static int keep_map_size(const struct import *import, struct kv_txn *txn)
+{
+    int rc = import_options.map_size ? kv_limit_set(txn, import->source->info.map_size) : 0;
+    return rc ? status_of(rc, "cannot keep the map size") : STATUS_DONE;
+}
+
 /* Fills the new database and closes it; it is durable then. */
 static int build(struct import *import, const struct common *common)
 {
@@ -239,6 +249,8 @@ static int build(struct import *import, const struct common *common)
         status = import_tables(import);
         progress_end();
     }
+    if (!status)
+        status = keep_map_size(import, session.txn);
     if (!status)
         status = session_commit(&session);
     return session_close(&session, status);
@@ -292,9 +304,10 @@ const struct command cmd_import = {
     .details =
         "SOURCE is a folder with data.mdb or a file of LMDB 0.9, and is only read, through the LMDB\n"
         "library. All tables are copied, each as what its flags say. DB must not exist, and appears\n"
-        "only when it is whole. --no-lock is about SOURCE: without LMDB's lock file.",
+        "only when it is whole. --no-lock is about SOURCE: without LMDB's lock file. For the LMDB\n"
+        "drop-in, --map-size keeps what programs that set none rely on.",
     .example = "  kvctl import /var/lib/app/lmdb app.kv\n"
-               "  mkdir new && kvctl import old new/data.mdb",
+               "  mkdir new && kvctl import --map-size old new/data.mdb",
     .common = COMMON_DATABASE | COMMON_JSON | COMMON_NEW,
     .args_min = 2,
     .args_max = 2,

@@ -5,8 +5,7 @@
  * The main table comes first, since its records tell which named ones there are. A table is read
  * once and built in bulk, in a kind that its LMDB flags and the order of its records ask for (see
  * import_kind.h); once more for each thing about its kind that only its records told. LMDB's flags
- * are kept as the table's sequence and its map size as the limit, where the LMDB drop-in looks for
- * them. Single thread.
+ * are kept as the table's sequence, where the LMDB drop-in looks for them. Single thread.
  */
 #ifndef KVCTL_IMPORT_H
 #define KVCTL_IMPORT_H

@@ -548,6 +548,24 @@ START_TEST(the_new_file_has_the_bits_of_the_old_one)
 }
 END_TEST
 
+static uint64_t limit_of(const char *name)
+{
+    uint64_t limit;
+    db_open(name);
+    ck_ok(kv_limit_get(reader, &limit));
+    db_close();
+    return limit;
+}
+
+START_TEST(the_map_size_stays_the_limit_if_that_is_asked_for)
+{
+    make_small("src", 0);
+    expect(0, "", "$K import -q src a.kv && $K import -q --map-size src b.kv");
+    ck_assert_uint_eq(limit_of("a.kv"), 0);
+    ck_assert_uint_eq(limit_of("b.kv"), MAP_BYTES);
+}
+END_TEST
+
 START_TEST(what_is_no_lmdb_database_is_refused)
 {
     expect(3, "", "$K import missing a.kv");
@@ -678,6 +696,7 @@ static Suite *suite(void)
     shell_add(s, "source", what_is_no_lmdb_database_is_refused);
     shell_add(s, "target", a_target_that_exists_is_left_alone);
     shell_add(s, "target", the_new_file_has_the_bits_of_the_old_one);
+    shell_add(s, "target", the_map_size_stays_the_limit_if_that_is_asked_for);
     shell_add(s, "library", a_library_that_is_none_is_named);
     shell_add(s, "library", the_drop_in_is_not_taken_for_lmdb);
     shell_add(s, "ends", a_full_disk_leaves_nothing_behind);
