@@ -307,6 +307,14 @@ static int fault_allocate(int fd, uint64_t offset, uint64_t size_bytes)
     return rc;
 }
 
+/* Not recorded: what is read there does not change, nor does the file's size. */
+static int fault_preallocate(int fd, uint64_t offset, uint64_t size_bytes)
+{
+    int rc = fault(FAULT_PREALLOCATE);
+
+    return rc ? rc : real->preallocate(fd, offset, size_bytes);
+}
+
 static int fault_punch(int fd, uint64_t offset, uint64_t size_bytes)
 {
     int rc = fault(FAULT_PUNCH);

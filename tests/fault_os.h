@@ -44,6 +44,7 @@
     X(WRITE_BACK, write_back)                                                                      \
     X(TRUNCATE, truncate)                                                                          \
     X(ALLOCATE, allocate)                                                                          \
+    X(PREALLOCATE, preallocate)                                                                    \
     X(PUNCH, punch)                                                                                \
     X(SIZE, size)                                                                                  \
     X(STAT_FD, stat_fd)                                                                            \

@@ -228,6 +228,35 @@ START_TEST(allocate_takes_space_and_punch_gives_it_back_as_zeros)
 }
 END_TEST
 
+START_TEST(preallocate_takes_space_and_keeps_size_and_bytes)
+{
+    int fd = open_new("preallocate");
+    struct kvi_os_stat st;
+    uint8_t byte = 0x55;
+    size_t got = 0;
+    int rc;
+
+    ck_ok(os->truncate(fd, 65536));
+    ck_ok(os->write_at(fd, &byte, 1, 100));
+    rc = os->preallocate(fd, 0, 1 << 20);
+    ck_ok(os->stat_fd(fd, &st));
+    ck_assert_uint_eq(st.size_bytes, 65536);
+    if (rc != EOPNOTSUPP) {
+        ck_assert_int_eq(rc, 0);
+        ck_assert_uint_ge(st.blocks_bytes, 1 << 20);
+        ck_ok(os->truncate(fd, 65536)); /* the size that it has: what lies behind it goes */
+        ck_ok(os->stat_fd(fd, &st));
+        ck_assert_uint_lt(st.blocks_bytes, 1 << 20);
+    }
+    byte = 0;
+    ck_ok(os->read_at(fd, &byte, 1, 100, &got));
+    ck_assert_uint_eq(byte, 0x55);
+    ck_assert_int_eq(os->preallocate(fd, 0, 0), EINVAL);
+    ck_ok(os->close(fd));
+    ck_assert_int_eq(os->preallocate(fd, 0, 4096), EBADF);
+}
+END_TEST
+
 START_TEST(stat_tells_identity_size_and_kind)
 {
     int fd = open_new("stat");
@@ -636,6 +665,7 @@ static Suite *suite(void)
     harness_add(s, "files", flushes_work_on_files_and_folders_and_fail_on_nothing);
     harness_add(s, "files", truncate_grows_with_zeros_and_cuts);
     harness_add(s, "files", allocate_takes_space_and_punch_gives_it_back_as_zeros);
+    harness_add(s, "files", preallocate_takes_space_and_keeps_size_and_bytes);
     harness_add(s, "files", stat_tells_identity_size_and_kind);
     harness_add(s, "files", fs_type_is_the_kernels_magic);
     harness_add(s, "names", a_nameless_file_gets_its_name_once);

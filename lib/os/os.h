@@ -59,7 +59,10 @@ struct kvi_os {
     int (*write_back)(int fd, uint64_t offset, uint64_t size_bytes);
     int (*truncate)(int fd, uint64_t size_bytes);
     int (*allocate)(int fd, uint64_t offset, uint64_t size_bytes); /* posix_fallocate */
-    int (*punch)(int fd, uint64_t offset, uint64_t size_bytes);    /* EOPNOTSUPP where it can't */
+    /* Blocks for a range, ahead of writes there; the file's size stays. EOPNOTSUPP where it can't;
+     * an error may leave part of them allocated */
+    int (*preallocate)(int fd, uint64_t offset, uint64_t size_bytes);
+    int (*punch)(int fd, uint64_t offset, uint64_t size_bytes); /* EOPNOTSUPP where it can't */
     /* A file's length by lseek. Not by fstat: once a file's times were asked for, the kernel (multigrain
      * timestamps) makes the next write change them, and a flush then writes the inode as well. */
     int (*size)(int fd, uint64_t *size_out);

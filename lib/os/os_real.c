@@ -228,6 +228,16 @@ static int real_allocate(int fd, uint64_t offset, uint64_t size_bytes)
     return rc;
 }
 
+static int real_preallocate(int fd, uint64_t offset, uint64_t size_bytes)
+{
+    int rc;
+
+    do {
+        rc = result_of(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size_bytes));
+    } while (rc == EINTR);
+    return rc == ENOSYS ? EOPNOTSUPP : rc;
+}
+
 static int real_punch(int fd, uint64_t offset, uint64_t size_bytes)
 {
     int rc;
@@ -671,6 +681,7 @@ const struct kvi_os kvi_os_real = {
     .write_back = real_write_back,
     .truncate = real_truncate,
     .allocate = real_allocate,
+    .preallocate = real_preallocate,
     .punch = real_punch,
     .size = real_size,
     .stat_fd = real_stat_fd,

@@ -43,6 +43,7 @@ struct kvi_pager {
     struct kvi_pended *pended; /* nested only */
     size_t pended_count;
     size_t pended_max;
+    uint64_t fresh_from;    /* no live snapshot had a page from here on */
     uint64_t dirty_pages;   /* in images */
     uint64_t dirty_runs;    /* run images */
     uint64_t budget_pages;  /* that images should not exceed */
@@ -59,6 +60,14 @@ struct kvi_pager {
 /* A buffer of page size; NULL: no memory. */
 uint8_t *kvi_pool_get(struct kvi_pool *pool);
 void kvi_pool_put(struct kvi_pool *pool, uint8_t *bytes);
+
+/* blocks.c's memory between txns, 0 at first. */
+uint64_t *kvi_pool_ready_end(struct kvi_pool *pool);
+
+/* ---- blocks.c ---- */
+
+/* Pages [pgno_first, pgno_end) are about to be written in one go, and more may follow. */
+void kvi_blocks_ahead(const struct kvi_pager *pager, uint64_t pgno_first, uint64_t pgno_end);
 
 /* ---- pager.c ---- */
 

@@ -27,6 +27,7 @@ int kvi_pager_open(const struct kvi_view *view, struct kvi_space *space, struct 
     pager->space = space;
     pager->pool = pool;
     pager->parent = parent;
+    pager->fresh_from = parent ? parent->fresh_from : view->page_end;
     pager->budget_pages = budget_bytes >> view->map->geometry.page_shift;
     if (pager->budget_pages < KVI_DIRTY_BUDGET_MIN)
         pager->budget_pages = KVI_DIRTY_BUDGET_MIN;

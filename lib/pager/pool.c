@@ -20,6 +20,7 @@ struct kvi_pool {
     size_t keep_max;
     size_t kept;
     uint8_t *first;
+    uint64_t ready_end; /* blocks.c: bytes of the file before it have their blocks */
 };
 
 struct kvi_pool *kvi_pool_new(uint32_t page_size, size_t keep_max)
@@ -32,6 +33,11 @@ struct kvi_pool *kvi_pool_new(uint32_t page_size, size_t keep_max)
         pool->keep_max = keep_max;
     }
     return pool;
+}
+
+uint64_t *kvi_pool_ready_end(struct kvi_pool *pool)
+{
+    return &pool->ready_end;
 }
 
 static uint8_t *unlink_first(struct kvi_pool *pool)

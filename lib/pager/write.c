@@ -140,6 +140,8 @@ static int write_stretch(const struct kvi_pager *pager, const struct kvi_write_i
     } while (n < count && items[n].pgno == end &&
              (end - items[0].pgno + items[n].pages) << g->page_shift <= bytes_max);
     *taken_out = n;
+    if (pager->staging)
+        kvi_blocks_ahead(pager, items[0].pgno, end);
     return kvi_os->writev_at(pager->view.map->fd, parts, (int)n, items[0].pgno << g->page_shift);
 }
 
