@@ -247,14 +247,11 @@ int kvi_space_alloc_in(struct kvi_space *space, struct kvi_space_region *region,
     return rc;
 }
 
-int kvi_space_alloc(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
+static int alloc_once(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
 {
     bool found = false;
     int rc;
 
-    *pgno_out = 0;
-    if (count == 0)
-        return kvi_error(KV_EINVAL, "no pages asked for");
     rc = count == 1 ? reuse_released_single(space, pgno_out, &found)
                     : reuse_released_run(space, count, pgno_out, &found);
     if (!rc && !found)
@@ -265,4 +262,17 @@ int kvi_space_alloc(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
     if (rc || found)
         return rc;
     return take_new(space, count, pgno_out);
+}
+
+int kvi_space_alloc(struct kvi_space *space, uint64_t count, uint64_t *pgno_out)
+{
+    int rc;
+
+    *pgno_out = 0;
+    if (count == 0)
+        return kvi_error(KV_EINVAL, "no pages asked for");
+    rc = alloc_once(space, count, pgno_out);
+    if (rc == KV_ESIZELIMIT && kvi_space_relieved(space))
+        rc = alloc_once(space, count, pgno_out);
+    return rc;
 }

@@ -85,11 +85,16 @@ static int try_run(struct kvi_space *space, uint64_t number, uint32_t count, uin
     return 0;
 }
 
+static bool tried_enough(const struct kvi_space *space, uint32_t tries)
+{
+    return tries >= KVI_REGION_TRIES && !space->exhaustive;
+}
+
 /* Looks for a run in the regions of the seek. */
 static int reuse_run_in(struct kvi_space *space, struct kvi_space_seek *seek, uint32_t count,
                         uint32_t *tries, uint64_t *pgno_out, bool *found_out)
 {
-    while (*tries < KVI_REGION_TRIES && !*found_out) {
+    while (!tried_enough(space, *tries) && !*found_out) {
         struct kvi_space_promise promise;
         bool promising;
         bool tried = false;
@@ -114,7 +119,7 @@ static int reuse_run_from(struct kvi_space *space, uint64_t start, uint32_t run_
     struct kvi_space_seek seek = {start, space->reuse_regions, run_min, run_min, 0};
     int rc = reuse_run_in(space, &seek, count, tries, pgno_out, found_out);
 
-    if (!rc && !*found_out && *tries < KVI_REGION_TRIES) {
+    if (!rc && !*found_out && !tried_enough(space, *tries)) {
         seek.at = 0;
         seek.end = start;
         rc = reuse_run_in(space, &seek, count, tries, pgno_out, found_out);
@@ -155,7 +160,7 @@ int kvi_space_reuse_run(struct kvi_space *space, uint64_t count, uint64_t *pgno_
     }
     at = space->run_count && count >= space->run_count ? space->run_region : space->run_start;
     rc = reuse_run_from(space, at, pages, pages, &tries, &at, pgno_out, found_out);
-    if (!rc && !*found_out && tries >= KVI_REGION_TRIES)
+    if (!rc && !*found_out && tried_enough(space, tries))
         rc = reuse_run_last(space, at, pages, pgno_out, found_out);
     if (*found_out)
         space->run_count = count;

@@ -92,7 +92,7 @@ int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek,
                    struct kvi_space_promise *promise_out, bool *found_out)
 {
     *found_out = false;
-    while (seek->at < seek->end && seek->looks < KVI_SPACE_LOOKS) {
+    while (seek->at < seek->end && (seek->looks < KVI_SPACE_LOOKS || space->exhaustive)) {
         uint64_t span = 1;
         int rc = ask_base(space, seek, promise_out, &span);
 
@@ -158,6 +158,14 @@ void kvi_space_seek_init(struct kvi_space *space)
     enter_stage(space, 0);
 }
 
+void kvi_space_seek_all(struct kvi_space *space)
+{
+    space->current = NULL;
+    space->single_start = 0;
+    space->run_start = 0;
+    enter_stage(space, SEEK_ANY);
+}
+
 /* Whether a region that the maps promise is worth being loaded. */
 static int worth_it(struct kvi_space *space, const struct kvi_space_promise *promise,
                     bool *worth_out)
@@ -183,8 +191,8 @@ static int worth_it(struct kvi_space *space, const struct kvi_space_promise *pro
  * word where the next txn shall go on. */
 static void leave_stage(struct kvi_space *space)
 {
-    bool tried_enough = space->tries >= KVI_REGION_TRIES;
-    bool gave_up = tried_enough || space->single.looks >= KVI_SPACE_LOOKS;
+    bool tried_enough = space->tries >= KVI_REGION_TRIES && !space->exhaustive;
+    bool gave_up = tried_enough || (space->single.looks >= KVI_SPACE_LOOKS && !space->exhaustive);
 
     if (gave_up && space->hints)
         space->hints->resume = space->single.at;
@@ -216,7 +224,7 @@ int kvi_space_next_single(struct kvi_space *space, struct kvi_space_region **reg
         bool worth = false;
         int rc = 0;
 
-        if (space->tries < KVI_REGION_TRIES)
+        if (space->tries < KVI_REGION_TRIES || space->exhaustive)
             rc = kvi_space_seek(space, &space->single, &promise, &found);
         if (!rc && found)
             rc = worth_it(space, &promise, &worth);

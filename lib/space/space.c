@@ -79,6 +79,63 @@ int kvi_space_open(const struct kvi_geometry *g, const struct kvi_space_io *io,
     return 0;
 }
 
+/* ---- A full file ---- */
+
+void kvi_space_on_full(struct kvi_space *space, kvi_space_relieve_fn *fn)
+{
+    space->relieve = fn;
+}
+
+/* Only such as were live before: pages of others were never kept from this txn. The base stays. */
+void kvi_space_keep(struct kvi_space *space, const struct kvi_space_snapshot *live, size_t count)
+{
+    size_t before = space->live_count;
+
+    space->live_count = 0;
+    space->live_end = 0;
+    for (size_t i = 0; i < before; i++) {
+        struct kvi_space_snapshot old = space->live[i];
+        bool keep = i == 0;
+
+        for (size_t k = 0; k < count && !keep; k++)
+            keep = same_snapshot(&old, &live[k]);
+        if (keep)
+            add_live(space, &old);
+    }
+}
+
+/* What was known of a region by the old live set. */
+static void forget_searches(struct kvi_space_region *region)
+{
+    region->live_loaded = false;
+    region->drained = false;
+    region->scan = 0;
+    region->run_at = 0;
+    region->run_count = 0;
+    region->run_none = 0;
+}
+
+bool kvi_space_relieved(struct kvi_space *space)
+{
+    size_t before = space->live_count;
+
+    if (!space->relieve || space->relieve(space->io.context, space))
+        return false;
+    if (space->exhaustive && space->live_count == before)
+        return false;
+    for (size_t i = 0; i < space->region_count; i++)
+        forget_searches(space->regions[i]);
+    space->exhaustive = true;
+    space->grow_at = space->run_grow_at = space->base.page_end;
+    space->grow_region = NULL;
+    space->run_fail = 0;
+    space->run_count = 0;
+    kvi_space_seek_all(space);
+    return true;
+}
+
+/* ---- Close ---- */
+
 void kvi_space_close(struct kvi_space *space)
 {
     if (!space)

@@ -79,6 +79,13 @@ KVI_MUST_CHECK int kvi_space_open(const struct kvi_geometry *g, const struct kvi
 /* Frees everything, images included. NULL is allowed. Nothing was written, so nothing is undone. */
 void kvi_space_close(struct kvi_space *space);
 
+/* What is done, once or more in a txn, when no page is found and the file may not grow: `fn` lets go
+ * of what snapshots it can and tells by kvi_space_keep which ones are live still. Then all of the
+ * file is searched, however long that takes. A result of `fn` other than 0: nothing was gained. */
+typedef int kvi_space_relieve_fn(void *context, struct kvi_space *space);
+void kvi_space_on_full(struct kvi_space *space, kvi_space_relieve_fn *fn);
+void kvi_space_keep(struct kvi_space *space, const struct kvi_space_snapshot *live, size_t count);
+
 /* Hands out `count` consecutive pages: reusable ones, lowest first and in file order, else new ones
  * at the end of the file. For count > 1 a run is looked for with the map's free_run figures,
  * boundedly; a run never crosses a region's end unless it is longer than a region, when it is taken

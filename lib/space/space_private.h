@@ -204,8 +204,10 @@ struct kvi_space {
     uint64_t reuse_regions;          /* regions of the base: below them pages are reused */
     struct kvi_space_snapshot *live; /* distinct, the base first */
     size_t live_count;
-    uint64_t live_end;    /* largest page_end of a live snapshot */
-    struct kvi_ref *refs; /* scratch: live_count distinct bitmaps of a region */
+    uint64_t live_end;             /* largest page_end of a live snapshot */
+    kvi_space_relieve_fn *relieve; /* NULL: none */
+    bool exhaustive;               /* searches have no bounds: the file is as long as it may be */
+    struct kvi_ref *refs;          /* scratch: live_count distinct bitmaps of a region */
 
     struct kvi_space_table table;      /* regions by number, nodes by level and index */
     struct kvi_space_region **regions; /* all touched ones, in order of first touch */
@@ -317,6 +319,10 @@ struct kvi_space_promise {
 KVI_MUST_CHECK int kvi_space_seek(struct kvi_space *space, struct kvi_space_seek *seek,
                                   struct kvi_space_promise *promise_out, bool *found_out);
 void kvi_space_seek_init(struct kvi_space *space);
+/* Starts anew, over all regions. */
+void kvi_space_seek_all(struct kvi_space *space);
+/* space.c: the file is full; whether another search may find something. */
+bool kvi_space_relieved(struct kvi_space *space);
 /* The next region to take single pages from, its live bitmaps loaded; NULL: none, the file grows.
  */
 KVI_MUST_CHECK int kvi_space_next_single(struct kvi_space *space,

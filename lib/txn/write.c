@@ -30,27 +30,59 @@ static int space_grow(void *context, uint64_t page_end)
     return kvi_env_grow(txn->env, page_end);
 }
 
+/* The live set as the space map takes it, allocated; NULL: no memory. */
+static struct kvi_space_snapshot *space_live(const struct kvi_live *from)
+{
+    struct kvi_space_snapshot *live = calloc(from->count + 1, sizeof(*live));
+
+    for (size_t i = 0; live && i < from->count; i++) {
+        const struct kvi_snapshot *snapshot = &from->snapshots[i];
+
+        live[i].page = snapshot->page;
+        live[i].page_end = snapshot->snap.page_end;
+        live[i].map_count = snapshot->snap.map_count;
+        live[i].map_levels = snapshot->snap.map_levels;
+    }
+    return live;
+}
+
+/* The file is as long as it may be. Snapshots that only the meta slots keep, since lazy commits
+ * wait for their flush or a slot for its turn, are let go by making the base durable in both slots
+ * now; and readers may have ended since the txn began. */
+static int space_relieve(void *context, struct kvi_space *space)
+{
+    struct kv_txn *txn = context;
+    struct kvi_space_snapshot *live;
+    struct kvi_live now;
+    int rc = kvi_durable_settle(txn->env);
+
+    if (!rc)
+        rc = kvi_live_collect(txn->env, &now);
+    if (rc)
+        return rc;
+    live = space_live(&now);
+    if (live)
+        kvi_space_keep(space, live, now.count);
+    free(live);
+    kvi_live_release(&now);
+    return live ? 0 : ENOMEM;
+}
+
 /* Opens the space map over the base and the live snapshots. */
 static int space_open(struct kv_txn *txn)
 {
     struct kv_env *env = txn->env;
     const struct kvi_space_io io = {txn, space_read, space_grow, env->path};
-    struct kvi_space_snapshot *live = calloc(txn->live.count + 1, sizeof(*live));
+    struct kvi_space_snapshot *live = space_live(&txn->live);
     int rc;
 
     if (!live)
         return ENOMEM;
-    for (size_t i = 0; i < txn->live.count; i++) {
-        const struct kvi_snapshot *from = &txn->live.snapshots[i];
-
-        live[i].page = from->page;
-        live[i].page_end = from->snap.page_end;
-        live[i].map_count = from->snap.map_count;
-        live[i].map_levels = from->snap.map_levels;
-    }
     rc = kvi_space_open(&env->geometry, &io, &txn->snapshot.snap, txn->snapshot.page, live,
                         txn->live.count, env->hints, txn->id, &txn->space);
     free(live);
+    if (!rc)
+        kvi_space_on_full(txn->space, space_relieve);
     return rc;
 }
 
