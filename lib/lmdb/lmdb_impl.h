@@ -165,7 +165,8 @@ struct MDB_txn {
     MDB_env *env;
     struct kv_txn *kv; /* NULL while reset under a thread's reader */
     unsigned flags;
-    MDB_dbi table_count; /* slots below it are known to this txn */
+    MDB_dbi table_count; /* slots below it are known to this txn; 0: it has ended */
+    MDB_dbi seen_count;  /* the same as of tables_version */
     uint8_t *seen;       /* enum kvi_lmdb_seen, a byte a slot of the env */
     unsigned *seqs;      /* of each slot, as the txn met it; NULL in read txns, which do not care */
     uint32_t tables_version; /* of the env, when `seen` was copied; 0: changed since */
@@ -261,6 +262,11 @@ void kvi_lmdb_tables_end(MDB_env *env);
  * the handles that it opened: kept (commit, handed to a parent if there is one) or closed. */
 void kvi_lmdb_seen_begin(MDB_txn *txn);
 void kvi_lmdb_seen_end(MDB_txn *txn, bool keep);
+/* dbi.c: a list of the handles that a txn opened, to be free()d (NULL: none), and their end after
+ * they were kept and the commit failed. */
+struct kvi_lmdb_opened;
+int kvi_lmdb_opened(const MDB_txn *txn, struct kvi_lmdb_opened **opened_out);
+void kvi_lmdb_opened_close(MDB_env *env, const struct kvi_lmdb_opened *opened);
 /* order.c: behind kvi_lmdb_ready. */
 int kvi_lmdb_table_ready(MDB_txn *txn, MDB_dbi dbi);
 /* order.c: after KV_EKEYSIZE (keys) or KV_EVALSIZE (values) of a put, which LMDB would not give: a
@@ -270,11 +276,30 @@ int kvi_lmdb_table_loosen(MDB_txn *txn, MDB_dbi dbi, bool values);
 /* dbi.c: what the record of the named table `name` would read as in LMDB. */
 int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lmdb_record *record);
 
-/* order.c: LMDB's own orders by flags; registering a table's comparators with the kv env. */
+/* compare.c: LMDB's own orders by flags, and that of table 0. */
 MDB_cmp_func *kvi_lmdb_default_compare(unsigned flags);
 MDB_cmp_func *kvi_lmdb_default_compare_value(unsigned flags);
+MDB_cmp_func *kvi_lmdb_compare_txnids(void);
+
 /* order.c: finds or makes the env's comparators for the table `name`. */
 int kvi_lmdb_order_find(MDB_env *env, const char *name, struct kvi_lmdb_order **order_out);
+void kvi_lmdb_orders_end(MDB_env *env);
+/* order.c: LMDB's orders by the slot's flags; and what its stored kind needs registered. */
+void kvi_lmdb_orders_default(MDB_env *env, MDB_dbi dbi);
+int kvi_lmdb_orders_meet(MDB_txn *txn, MDB_dbi dbi);
+/* order.c: slot 1 at open. */
+int kvi_lmdb_main_meet(MDB_env *env);
+
+/* kind.c: options of a table with these flags; names of comparators, or NULL. */
+void kvi_lmdb_options_of(unsigned flags, const char *key_name, const char *value_name,
+                         struct kv_table_options *options_out);
+/* kind.c: a table's flags; a result of kv.h. */
+int kvi_lmdb_flags_read(struct kv_txn *kv, kv_table table, unsigned *flags_out);
+/* kind.c: makes the table one of this kind, as far as its records allow it. */
+int kvi_lmdb_rebuild(MDB_txn *txn, const struct kvi_lmdb_table *table,
+                     const struct kv_table_options *options);
+/* kind.c: gives the main table these flags, and the kind that follows from them. */
+int kvi_lmdb_main_change(MDB_txn *txn, unsigned flags);
 
 /* free_list.c: the records of table 0, made up from the snapshot's free pages: a key (a txnid) with
  * the pages in descending order, as LMDB's own list has them. */
