@@ -684,6 +684,17 @@ KV_CHECKED int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flag
 /* How many values the key at the cursor has: 1 without duplicates. O(log n). */
 KV_CHECKED int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out);
 
+/* Where a cursor stands. */
+enum kv_place {
+    KV_PLACE_NONE = 0,   /* nowhere */
+    KV_PLACE_RECORD = 1, /* at a record */
+    /* Its record was deleted: */
+    KV_PLACE_VALUE = 2,  /* before the next value of the same key */
+    KV_PLACE_VALUES = 3, /* behind the last of the values that the key has left */
+    KV_PLACE_KEY = 4     /* before the next key, or at the end; the deleted record's key is gone */
+};
+KV_CHECKED int kv_cursor_place(struct kv_cursor *cursor, enum kv_place *place_out);
+
 /* Whether the record at the cursor is a named table: 1 or 0. */
 KV_API int kv_cursor_is_table(const struct kv_cursor *cursor);
 

@@ -232,6 +232,21 @@ int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out)
     return rc ? rc : kvi_cursor_count(cursor->cursor, count_out);
 }
 
+int kv_cursor_place(struct kv_cursor *cursor, enum kv_place *place_out)
+{
+    int place = KV_PLACE_NONE;
+    int rc = kvi_api_given(place_out, "place_out");
+
+    if (rc)
+        return rc;
+    *place_out = KV_PLACE_NONE;
+    rc = cursor_usable(cursor, false);
+    if (!rc)
+        rc = kvi_cursor_place(cursor->cursor, &place);
+    *place_out = (enum kv_place)place;
+    return rc;
+}
+
 int kv_cursor_bound(struct kv_cursor *cursor, const struct kv_range *range)
 {
     int rc = cursor_usable(cursor, false);

@@ -169,9 +169,10 @@ struct MDB_txn {
     MDB_dbi seen_count;  /* the same as of tables_version */
     uint8_t *seen;       /* enum kvi_lmdb_seen, a byte a slot of the env */
     unsigned *seqs;      /* of each slot, as the txn met it; NULL in read txns, which do not care */
-    uint32_t tables_version; /* of the env, when `seen` was copied; 0: changed since */
-    unsigned main_flags;     /* table flags of the main table that were given in this txn */
-    MDB_cursor *cursors;     /* open ones, of all tables */
+    uint32_t tables_version;      /* of the env, when `seen` was copied; 0: changed since */
+    unsigned main_flags;          /* table flags of the main table that were given in this txn */
+    MDB_cursor *cursors;          /* open ones, of all tables */
+    struct kvi_lmdb_shown *shown; /* shown.c: records of named tables that were read in it */
     MDB_txn *parent;
     MDB_txn *child;
     MDB_txn *next; /* of env->txns */
@@ -180,18 +181,24 @@ struct MDB_txn {
     size_t id;
 };
 
-/* ---- Cursors (cursor.c and others) ---- */
+/* ---- Cursors (cursor*.c, record.c, shown.c) ---- */
+
+/* Where a cursor of a parent txn stood when its child began; used by the child meanwhile. */
+struct kvi_lmdb_lent;
 
 struct MDB_cursor {
+    struct kv_cursor *kv; /* opened when first needed; NULL without a txn, and of table 0 */
     MDB_txn *txn;         /* NULL: its read txn has ended */
-    struct kv_cursor *kv; /* NULL: of table 0, or its txn has ended */
     MDB_dbi dbi;
-    unsigned state;   /* of cursor.c: where LMDB's cursor would stand */
+    unsigned state;   /* cursor.h: 0 where nothing is to be known but what kv.h's cursor does */
     MDB_cursor *next; /* of the txn */
     MDB_cursor **link;
     bool read_only;                  /* opened in a read txn: lives until it is closed */
     struct kvi_lmdb_free *free_list; /* table 0: the records made up for it */
-    struct kvi_lmdb_record record;   /* what a named table's record was last read as */
+    struct kvi_lmdb_lent *lent;      /* innermost; NULL: it is of `txn` itself */
+    uint8_t *note;                   /* state NOTED: key and value of its place */
+    size_t note_key_bytes;
+    size_t note_value_bytes;
 };
 
 /* ---- Shared helpers ---- */
@@ -248,6 +255,11 @@ int kvi_lmdb_threads_begin(MDB_env *env);
 /* txn.c: aborts every txn that is left, for mdb_env_close. */
 void kvi_lmdb_txns_end(MDB_env *env);
 
+/* cursor.c: the cursors of a write txn, around its child's life. Lend before the child's kv txn
+ * begins (ENOMEM): its cursors are then the child's. Return before the child's kv txn commits (keep
+ * their positions) or aborts (or could not begin); cursors opened in the child are freed. */
+int kvi_lmdb_cursors_lend(MDB_txn *parent, MDB_txn *child);
+void kvi_lmdb_cursors_return(MDB_txn *child, bool keep);
 /* cursor.c: ends the cursors of a txn. Those of write txns are freed, others lose their txn. Called
  * before the kv txn ends, and at reset too. */
 void kvi_lmdb_cursors_end(MDB_txn *txn);

@@ -216,6 +216,28 @@ static int place_of_key(struct kvi_cursor *cursor, struct place *place)
     return place_here(cursor, place);
 }
 
+int kvi_cursor_place(struct kvi_cursor *cursor, int *place_out)
+{
+    static const int places[] = {[GAP_NO] = KV_PLACE_RECORD,
+                                 [GAP_NEXT] = KV_PLACE_VALUE,
+                                 [GAP_FRONT] = KV_PLACE_VALUES,
+                                 [GAP_ALONE] = KV_PLACE_KEY};
+    struct place front;
+    enum gap gap = GAP_NO;
+    int rc = kvi_cursor_unpark(cursor);
+
+    *place_out = KV_PLACE_NONE;
+    if (rc || cursor->state == KVI_CURSOR_NONE)
+        return rc;
+    if (cursor->tree->shape.duplicates)
+        rc = find_gap(cursor, &gap, &front);
+    else if (cursor->state != KVI_CURSOR_AT || cursor->before)
+        gap = GAP_ALONE;
+    if (!rc)
+        *place_out = places[gap];
+    return rc;
+}
+
 /* ---- Moves among a key's values ---- */
 
 static int first_or_last_value(struct kvi_cursor *cursor, bool last)

@@ -193,6 +193,9 @@ KVI_MUST_CHECK int kvi_cursor_nth(struct kvi_cursor *cursor, uint64_t n, bool ke
 KVI_MUST_CHECK int kvi_cursor_count(struct kvi_cursor *cursor, uint64_t *count_out);
 KVI_MUST_CHECK int kvi_cursor_delete_key(struct kvi_cursor *cursor);
 
+/* Where it stands, as of enum kv_place. */
+KVI_MUST_CHECK int kvi_cursor_place(struct kvi_cursor *cursor, int *place_out);
+
 /* Kind of the record at the cursor; VALUE when there is none. */
 enum kvi_cell_kind kvi_cursor_kind(const struct kvi_cursor *cursor);
 

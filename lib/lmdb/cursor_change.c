@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mdb_cursor_put and mdb_cursor_del, with LMDB's checks in its order, and its positions after what
+ * was refused. One thread at a time for a txn.
+ *
+ * LMDB lets MDB_CURRENT overwrite a value among others without a look at their order; here it moves
+ * to where it belongs. Behind the last record, where LMDB writes to memory that is no record's, it
+ * finds none.
+ */
+#include "lmdb/cursor.h"
+
+#include <errno.h>
+
+#define VALUE_MAX 0xffffffffu /* bytes of a value without duplicates */
+
+uint32_t kvi_lmdb_put_flags(unsigned flags, unsigned table_flags)
+{
+    uint32_t kv = 0;
+
+    if (flags & MDB_NOOVERWRITE)
+        kv |= KV_NOOVERWRITE;
+    if (flags & MDB_RESERVE)
+        kv |= KV_RESERVE;
+    if (flags & MDB_APPEND)
+        kv |= KV_APPEND;
+    if (!(table_flags & MDB_DUPSORT))
+        return kv;
+    if (flags & MDB_APPEND)
+        kv |= KV_NOOVERWRITE; /* the key itself must be behind all others */
+    if (flags & MDB_NODUPDATA)
+        kv |= KV_NOPAIR;
+    if (flags & MDB_APPENDDUP)
+        kv |= KV_APPEND_VALUE;
+    return kv;
+}
+
+/* ---- Positions after refusals ---- */
+
+/* MDB_APPENDDUP: at the last value of the key. */
+static void go_to_last_value(MDB_cursor *cursor, const MDB_val *key)
+{
+    struct kv_val k = {key->mv_size, key->mv_data};
+
+    if (kv_cursor_get(cursor->kv, KV_EXACT, &k, NULL) == 0 &&
+        kv_cursor_get(cursor->kv, KV_LAST_VALUE, NULL, NULL) == 0)
+        cursor->state = KVI_LMDB_VALUES_END;
+}
+
+static void go_to_last(MDB_cursor *cursor)
+{
+    if (kv_cursor_get(cursor->kv, KV_LAST, NULL, NULL) == 0)
+        cursor->state = KVI_LMDB_VALUES_END;
+}
+
+static void go_to_key(MDB_cursor *cursor, const MDB_val *key)
+{
+    struct kv_val k = {key->mv_size, key->mv_data};
+
+    if (kv_cursor_get(cursor->kv, KV_EXACT, &k, NULL) == 0)
+        cursor->state = 0;
+}
+
+/* The key is a named table's: LMDB tells so, or gives its record. */
+static int refuse_table(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, unsigned flags)
+{
+    struct kv_val name = {key->mv_size, key->mv_data};
+    int rc = MDB_INCOMPATIBLE;
+
+    go_to_key(cursor, key);
+    if (flags & MDB_NOOVERWRITE)
+        rc = kvi_lmdb_shown(cursor->txn, &name, data);
+    return rc ? rc : MDB_KEYEXIST;
+}
+
+/* ---- Put ---- */
+
+/* The kv put, repeated where the table first has to take other sizes. */
+static int put_kv(MDB_cursor *cursor, const MDB_val *key, struct kv_val *value, uint32_t flags)
+{
+    struct kv_val k = {key->mv_size, key->mv_data};
+
+    for (unsigned loosened = 0;; loosened++) {
+        int rc = kv_cursor_put(cursor->kv, &k, value, flags);
+
+        if ((rc != KV_EKEYSIZE && rc != KV_EVALSIZE) || loosened == 2)
+            return rc;
+        if (kvi_lmdb_table_loosen(cursor->txn, cursor->dbi, rc == KV_EVALSIZE))
+            return rc;
+        if (kvi_lmdb_cursor_ready(cursor))
+            return rc;
+    }
+}
+
+static int put_refused(MDB_cursor *cursor, int rc, const MDB_val *key, MDB_val *data,
+                       unsigned flags)
+{
+    bool named = cursor->dbi == KVI_LMDB_MAIN_DBI && rc == KV_EINCOMPATIBLE;
+
+    if (named && !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return refuse_table(cursor, key, data, flags);
+    if (rc == KV_EEXIST && !(flags & MDB_APPEND)) {
+        cursor->state = 0;
+    } else if (rc == KV_EEXIST || rc == KV_EORDER) {
+        if (flags & MDB_APPEND)
+            go_to_last(cursor);
+        else
+            go_to_last_value(cursor, key);
+    }
+    return kvi_lmdb_changed(cursor->txn, rc);
+}
+
+/* Of a record by its key. */
+static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, unsigned flags)
+{
+    uint32_t kv_flags = kvi_lmdb_put_flags(flags, kvi_lmdb_cursor_flags(cursor));
+    struct kv_val value = {data->mv_size, data->mv_data};
+    int rc = put_kv(cursor, key, &value, kv_flags);
+
+    if (KVI_LMDB_UNLIKELY(rc && rc != KV_EEXIST))
+        return put_refused(cursor, rc, key, data, flags);
+    if (flags & MDB_RESERVE || (rc && (flags & (MDB_NOOVERWRITE | MDB_APPEND)) == MDB_NOOVERWRITE))
+        *data = (MDB_val){value.size, value.data};
+    if (rc)
+        return put_refused(cursor, rc, key, data, flags);
+    cursor->state = 0;
+    cursor->txn->flags |= KVI_LMDB_TXN_CHANGED;
+    return 0;
+}
+
+/* MDB_CURRENT. */
+static int put_current(MDB_cursor *cursor, MDB_val *data, unsigned flags)
+{
+    struct kv_val value = {data->mv_size, data->mv_data};
+    enum kvi_lmdb_place place;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
+
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_NOWHERE)
+        return EINVAL;
+    if (place == KVI_LMDB_PAST || place == KVI_LMDB_BEHIND_VALUES)
+        return MDB_NOTFOUND;
+    rc = kv_cursor_put(cursor->kv, NULL, &value,
+                       KV_AT_CURSOR | (flags & MDB_RESERVE ? KV_RESERVE : 0));
+    if (!rc && flags & MDB_RESERVE)
+        data->mv_data = value.data;
+    if (!rc)
+        cursor->state = 0;
+    return kvi_lmdb_changed(cursor->txn, rc);
+}
+
+/* MDB_MULTIPLE: data[0] is the first of `count` values, and moves on with what was put. The first
+ * may set the size of the table's values, so that the others can be put in one piece. */
+static int put_multiple(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, size_t count,
+                        unsigned flags)
+{
+    size_t size = data->mv_size;
+    int rc = put_record(cursor, key, data, flags);
+
+    if (rc)
+        return rc;
+    data[1].mv_size = 1;
+    if (count > 1 && size && !(flags & (MDB_NODUPDATA | MDB_APPEND | MDB_APPENDDUP))) {
+        struct kv_val k = {key->mv_size, key->mv_data};
+        struct kv_val rest = {size * (count - 1), (char *)data->mv_data + size};
+
+        rc = kvi_lmdb_changed(cursor->txn, kv_cursor_put(cursor->kv, &k, &rest, KV_MULTIPLE));
+        if (rc)
+            return rc;
+        data->mv_data = (char *)data->mv_data + size * (count - 1);
+        data[1].mv_size = count;
+        return 0;
+    }
+    for (size_t i = 1; i < count && !rc; i++) {
+        data->mv_data = (char *)data->mv_data + size;
+        rc = put_record(cursor, key, data, flags & ~(unsigned)(MDB_NOOVERWRITE | MDB_APPEND));
+        if (!rc)
+            data[1].mv_size = i + 1;
+    }
+    return rc;
+}
+
+/* The checks that LMDB makes before it looks for the key. */
+static int check_put(const MDB_cursor *cursor, const MDB_val *key, const MDB_val *data)
+{
+    const MDB_txn *txn = cursor->txn;
+    size_t value_max = VALUE_MAX;
+
+    if (cursor->read_only)
+        return EACCES;
+    if (txn->flags & KVI_LMDB_TXN_BLOCKED)
+        return MDB_BAD_TXN;
+    if (kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT)
+        value_max = KVI_LMDB_KEY_MAX;
+    if (key->mv_size - 1 >= KVI_LMDB_KEY_MAX || data->mv_size > value_max)
+        return MDB_BAD_VALSIZE;
+    return 0;
+}
+
+KVI_LMDB_API int mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned int flags)
+{
+    size_t count = 0;
+    int rc;
+
+    if (!cursor || !key || !data)
+        return EINVAL;
+    if (KVI_LMDB_UNLIKELY(flags & MDB_MULTIPLE)) {
+        count = data[1].mv_size;
+        data[1].mv_size = 0;
+        if (cursor->txn && !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPFIXED))
+            return MDB_INCOMPATIBLE;
+    }
+    rc = check_put(cursor, key, data);
+    if (!rc)
+        rc = kvi_lmdb_ready(cursor->txn, cursor->dbi);
+    if (!rc)
+        rc = kvi_lmdb_cursor_ready(cursor);
+    if (KVI_LMDB_UNLIKELY(rc))
+        return rc;
+    if (flags & MDB_CURRENT)
+        return put_current(cursor, data, flags);
+    if (flags & MDB_MULTIPLE)
+        return put_multiple(cursor, key, data, count, flags);
+    return put_record(cursor, key, data, flags);
+}
+
+/* ---- Delete ---- */
+
+static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
+{
+    int rc;
+
+    if (place == KVI_LMDB_NOWHERE)
+        return EINVAL;
+    if (place == KVI_LMDB_PAST)
+        return MDB_NOTFOUND;
+    if (!all && place == KVI_LMDB_BEHIND_VALUES)
+        return MDB_NOTFOUND;
+    if (!all && place == KVI_LMDB_UNSET)
+        return EINVAL;
+    rc = kv_cursor_del(cursor->kv, all ? KV_ALL_VALUES : 0);
+    if (rc == KV_EINCOMPATIBLE)
+        cursor->txn->flags |= KVI_LMDB_TXN_ERROR; /* a named table: LMDB's txn is lost */
+    rc = kvi_lmdb_changed(cursor->txn, rc);
+    if (!rc) {
+        cursor->state = 0;
+        kvi_lmdb_cursors_emptied(cursor->txn, cursor->dbi);
+    }
+    return rc;
+}
+
+KVI_LMDB_API int mdb_cursor_del(MDB_cursor *cursor, unsigned int flags)
+{
+    enum kvi_lmdb_place place;
+    int rc;
+
+    if (!cursor)
+        return EINVAL;
+    if (cursor->read_only)
+        return EACCES;
+    if (cursor->txn->flags & KVI_LMDB_TXN_BLOCKED)
+        return MDB_BAD_TXN;
+    rc = kvi_lmdb_ready(cursor->txn, cursor->dbi);
+    if (!rc)
+        rc = kvi_lmdb_cursor_ready(cursor);
+    if (!rc)
+        rc = kvi_lmdb_cursor_place(cursor, &place);
+    return rc ? rc : delete_at(cursor, place, flags & MDB_NODUPDATA);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mdb_cursor_get. The common operations go straight to the kv cursor; others first find out where
+ * LMDB's cursor would stand (cursor.h).
+ *
+ * Outputs are left alone when nothing is found, as LMDB does: bindings rely on it. One thread at a
+ * time for a cursor.
+ */
+#include "lmdb/cursor.h"
+
+#include <errno.h>
+
+/* ---- Giving what is at the kv cursor ---- */
+
+static int give_table(MDB_cursor *cursor, const struct kv_val *k, MDB_val *key, MDB_val *data)
+{
+    int rc = data ? kvi_lmdb_shown(cursor->txn, k, data) : 0;
+
+    if (!rc && key)
+        *key = (MDB_val){k->size, k->data};
+    return rc;
+}
+
+static inline bool may_be_table(const MDB_cursor *cursor, const struct kv_val *value)
+{
+    return value->size == 0 && cursor->dbi == KVI_LMDB_MAIN_DBI;
+}
+
+static inline int give(MDB_cursor *cursor, const struct kv_val *k, const struct kv_val *v,
+                       MDB_val *key, MDB_val *data)
+{
+    if (KVI_LMDB_UNLIKELY(may_be_table(cursor, v)) && kv_cursor_is_table(cursor->kv))
+        return give_table(cursor, k, key, data);
+    if (KVI_LMDB_LIKELY(key != NULL))
+        *key = (MDB_val){k->size, k->data};
+    if (KVI_LMDB_LIKELY(data != NULL))
+        *data = (MDB_val){v->size, v->data};
+    return 0;
+}
+
+int kvi_lmdb_cursor_move(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    struct kv_val k, v;
+    int rc = kv_cursor_get(cursor->kv, op, &k, &v);
+
+    if (rc)
+        return rc;
+    cursor->state = 0;
+    return give(cursor, &k, &v, key, data);
+}
+
+int kvi_lmdb_cursor_find(MDB_cursor *cursor, enum kv_cursor_op op, const MDB_val *key,
+                         const MDB_val *data, struct kv_val *key_out, MDB_val *data_out)
+{
+    struct kv_val v = {0, NULL};
+    int rc;
+
+    *key_out = (struct kv_val){key->mv_size, key->mv_data};
+    if (data)
+        v = (struct kv_val){data->mv_size, data->mv_data};
+    rc = kv_cursor_get(cursor->kv, op, key_out, &v);
+    if (rc)
+        return rc;
+    cursor->state = 0;
+    return give(cursor, key_out, &v, NULL, data_out);
+}
+
+int kvi_lmdb_cursor_past(MDB_cursor *cursor)
+{
+    int rc = kv_cursor_get(cursor->kv, KV_LAST, NULL, NULL);
+
+    kvi_lmdb_cursor_at(cursor, rc ? KVI_LMDB_RECORD : KVI_LMDB_PAST);
+    return rc == KV_ENOTFOUND ? 0 : rc;
+}
+
+/* ---- Next and before ---- */
+
+/* MDB_NEXT did not move: with values of one size that leaves a trace. */
+static int stayed(MDB_cursor *cursor, int rc)
+{
+    if (rc == KV_ENOTFOUND)
+        cursor->state |= KVI_LMDB_VALUES_END;
+    return kvi_lmdb_result(rc);
+}
+
+static int next(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    switch (cursor->state & KVI_LMDB_PLACE) {
+    case KVI_LMDB_BEFORE_VALUE:
+    case KVI_LMDB_BEFORE_KEY:
+    case KVI_LMDB_UNSET:
+        return stayed(cursor, kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data));
+    case KVI_LMDB_PAST:
+        return MDB_NOTFOUND;
+    default:
+        return stayed(cursor, kvi_lmdb_cursor_move(cursor, KV_NEXT, key, data));
+    }
+}
+
+/* LMDB stands at the last of a key's values when it came from the next key. */
+static int came_back(MDB_cursor *cursor, int rc)
+{
+    if (!rc)
+        cursor->state |= KVI_LMDB_VALUES_END;
+    return kvi_lmdb_result(rc);
+}
+
+/* LMDB has forgotten that a record was deleted here: at what took its place. */
+static void take_place(MDB_cursor *cursor)
+{
+    if (kv_cursor_get(cursor->kv, KV_CURRENT, NULL, NULL) == 0)
+        kvi_lmdb_cursor_at(cursor, KVI_LMDB_RECORD);
+}
+
+static int prev(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place = KVI_LMDB_RECORD;
+    int rc = 0;
+
+    if (cursor->state & KVI_LMDB_PLACE)
+        rc = kvi_lmdb_cursor_place(cursor, &place);
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_PAST)
+        return came_back(cursor, kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data));
+    rc = kvi_lmdb_cursor_move(cursor, KV_PREV, key, data);
+    if (rc == KV_ENOTFOUND)
+        take_place(cursor);
+    return came_back(cursor, rc);
+}
+
+/* ---- Among a key's values, and from key to key ---- */
+
+/* The key of a deleted record is gone, and LMDB refuses to go on in it; but of a key with many
+ * values that stands there now, the first value is still to come. */
+static int refuse_once(MDB_cursor *cursor)
+{
+    bool many = false;
+    int rc = kvi_lmdb_cursor_many(cursor, &many);
+
+    kvi_lmdb_cursor_at(cursor, many ? KVI_LMDB_BEFORE_VALUE : KVI_LMDB_RECORD);
+    return rc ? kvi_lmdb_result(rc) : MDB_NOTFOUND;
+}
+
+static int next_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
+
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_BEFORE_KEY)
+        return refuse_once(cursor);
+    if (place == KVI_LMDB_NOWHERE || !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return next(cursor, key, data);
+    if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_PAST)
+        return MDB_NOTFOUND;
+    return stayed(cursor,
+                  kvi_lmdb_cursor_move(cursor, place ? KV_CURRENT : KV_NEXT_VALUE, key, data));
+}
+
+static int prev_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
+
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_NOWHERE || place == KVI_LMDB_PAST || place == KVI_LMDB_BEHIND_VALUES ||
+        !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return prev(cursor, key, data);
+    rc = kvi_lmdb_cursor_move(cursor, KV_PREV_VALUE, key, data);
+    if (rc == KV_ENOTFOUND)
+        kvi_lmdb_cursor_at(cursor, KVI_LMDB_RECORD);
+    return kvi_lmdb_result(rc);
+}
+
+static int next_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place;
+    int rc;
+
+    if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return next(cursor, key, data);
+    rc = kvi_lmdb_cursor_place(cursor, &place);
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_PAST)
+        return MDB_NOTFOUND;
+    rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_BEFORE_KEY ? KV_CURRENT : KV_NEXT_KEY, key,
+                              data);
+    return kvi_lmdb_result(rc);
+}
+
+static int prev_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place;
+    int rc;
+
+    if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return prev(cursor, key, data);
+    rc = kvi_lmdb_cursor_place(cursor, &place);
+    if (rc)
+        return rc;
+    rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_PAST ? KV_CURRENT : KV_PREV_KEY, key, data);
+    if (rc == KV_ENOTFOUND && place == KVI_LMDB_BEFORE_KEY)
+        return refuse_once(cursor);
+    return came_back(cursor, rc);
+}
+
+/* MDB_FIRST_DUP, MDB_LAST_DUP. LMDB gives the key only where it has one value. */
+static int edge_dup(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place;
+    bool many;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
+
+    if (rc)
+        return rc;
+    if (!data || place == KVI_LMDB_NOWHERE)
+        return EINVAL;
+    if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return MDB_INCOMPATIBLE;
+    if (place == KVI_LMDB_PAST)
+        return MDB_NOTFOUND;
+    if (place == KVI_LMDB_UNSET)
+        return EINVAL;
+    rc = kvi_lmdb_cursor_many(cursor, &many);
+    if (!rc)
+        rc = kvi_lmdb_cursor_move(cursor, op, many ? NULL : key, data);
+    return op == KV_LAST_VALUE ? came_back(cursor, rc) : kvi_lmdb_result(rc);
+}
+
+/* ---- The one at the cursor ---- */
+
+static int current_key(MDB_cursor *cursor, MDB_val *key, int rc)
+{
+    struct kv_val k;
+    int read = kv_cursor_get(cursor->kv, KV_CURRENT, &k, NULL);
+
+    if (read)
+        return kvi_lmdb_result(read);
+    if (key)
+        *key = (MDB_val){k.size, k.data};
+    return rc;
+}
+
+static int current(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    enum kvi_lmdb_place place;
+    unsigned trace = cursor->state & KVI_LMDB_VALUES_END;
+    int rc;
+
+    if (!cursor->state && !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return kvi_lmdb_result(kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data));
+    rc = kvi_lmdb_cursor_place(cursor, &place);
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_NOWHERE)
+        return EINVAL;
+    if (place == KVI_LMDB_PAST)
+        return MDB_NOTFOUND;
+    if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_UNSET)
+        return current_key(cursor, key,
+                           !data                     ? 0
+                           : place == KVI_LMDB_UNSET ? EINVAL
+                                                     : MDB_NOTFOUND);
+    rc = kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data);
+    cursor->state |= trace;
+    return kvi_lmdb_result(rc);
+}
+
+/* ---- All operations ---- */
+
+static int edge(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    int rc = kvi_lmdb_cursor_move(cursor, op, key, data);
+
+    if (rc)
+        cursor->state = 0; /* an empty table: kv.h's cursor stands nowhere, and so does LMDB's */
+    else if (op == KV_LAST)
+        cursor->state = KVI_LMDB_VALUES_END;
+    return kvi_lmdb_result(rc);
+}
+
+static int move(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    switch (op) {
+    case MDB_FIRST:
+        return edge(cursor, KV_FIRST, key, data);
+    case MDB_LAST:
+        return edge(cursor, KV_LAST, key, data);
+    case MDB_NEXT:
+        return next(cursor, key, data);
+    case MDB_PREV:
+        return prev(cursor, key, data);
+    case MDB_NEXT_DUP:
+        return next_dup(cursor, key, data);
+    case MDB_PREV_DUP:
+        return prev_dup(cursor, key, data);
+    case MDB_NEXT_NODUP:
+        return next_nodup(cursor, key, data);
+    case MDB_PREV_NODUP:
+        return prev_nodup(cursor, key, data);
+    case MDB_GET_CURRENT:
+        return current(cursor, key, data);
+    case MDB_FIRST_DUP:
+        return edge_dup(cursor, KV_FIRST_VALUE, key, data);
+    case MDB_LAST_DUP:
+        return edge_dup(cursor, KV_LAST_VALUE, key, data);
+    case MDB_SET:
+    case MDB_SET_KEY:
+    case MDB_SET_RANGE:
+    case MDB_GET_BOTH:
+    case MDB_GET_BOTH_RANGE:
+        return kvi_lmdb_cursor_search(cursor, op, key, data);
+    case MDB_GET_MULTIPLE:
+    case MDB_NEXT_MULTIPLE:
+    case MDB_PREV_MULTIPLE:
+        return kvi_lmdb_cursor_multiple(cursor, op, key, data);
+    default:
+        return EINVAL;
+    }
+}
+
+static int free_list_get(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    int rc = cursor->free_list ? 0 : kvi_lmdb_free_make(cursor->txn, &cursor->free_list);
+
+    return rc ? rc : kvi_lmdb_free_get(cursor->free_list, op, key, data);
+}
+
+static __attribute__((noinline)) int get(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key,
+                                         MDB_val *data)
+{
+    int rc;
+
+    if (!cursor)
+        return EINVAL;
+    if (!cursor->txn || cursor->txn->flags & KVI_LMDB_TXN_BLOCKED)
+        return MDB_BAD_TXN;
+    if (cursor->dbi == KVI_LMDB_FREE_DBI)
+        return free_list_get(cursor, op, key, data);
+    rc = kvi_lmdb_cursor_ready(cursor);
+    return rc ? rc : move(cursor, op, key, data);
+}
+
+KVI_LMDB_API int mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op op)
+{
+    struct kv_val k, v;
+    int rc;
+
+    if (KVI_LMDB_UNLIKELY(!cursor || cursor->state || op != MDB_NEXT ||
+                          cursor->txn->flags & KVI_LMDB_TXN_BLOCKED))
+        return get(cursor, op, key, data);
+    rc = kv_cursor_get(cursor->kv, KV_NEXT, &k, &v);
+    if (KVI_LMDB_UNLIKELY(rc))
+        return stayed(cursor, rc);
+    return give(cursor, &k, &v, key, data);
+}
