@@ -6,9 +6,9 @@
  * handles it sees (dbi.c), its cursors' list (cursor.c), the list of txns that mdb_env_close ends.
  *
  * Memory. An outermost write txn always lies in the env's writer_memory, as LMDB's lies in one
- * place: it may be aborted or committed again after its end, which programs do and LMDB suffers. A
- * read txn that used its thread's reader leaves its memory there for the next one, with what it saw
- * of the tables: while no handle is opened or closed, a begin copies nothing and takes no lock.
+ * place: a program that aborts it once more after its end does no harm here. A read txn that used
+ * its thread's reader leaves its memory there for the next one, with what it saw of the tables:
+ * while no handle is opened or closed, a begin copies nothing and takes no lock.
  *
  * A txn that changed nothing is aborted instead of committed, so that it uses up no txnid.
  *
