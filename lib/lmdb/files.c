@@ -123,9 +123,10 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
     options.flags = KV_NODATALOCK | KV_FILL_EMPTY;
     options.flags |= env->flags & MDB_RDONLY ? KV_READONLY : KV_CREATE;
     if (env->flags & MDB_NOLOCK)
-        options.flags |= KV_NOLOCK;
+        options.flags |= KV_NOLOCK; /* nor is there a reader table that could be full */
+    else
+        options.max_readers = env->maxreaders;
     options.page_size = KVI_LMDB_PAGE;
-    options.max_readers = env->maxreaders;
     options.mode = mode & 0777u;
     options.lock_path = env->lock_path;
     if (limit > FILES_RESERVE_MIN)
@@ -146,6 +147,7 @@ int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
     if (rc == EROFS && env->locked && (env->flags & MDB_RDONLY)) {
         env->locked = false;
         options.flags |= KV_NOLOCK;
+        options.max_readers = 0;
         rc = kv_env_open(env->data_path, &options, &env->kv);
     }
     if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && is_empty_file(env->data_path))

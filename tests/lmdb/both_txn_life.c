@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Ids ---- */
 
@@ -383,43 +384,63 @@ static void readers(unsigned flags)
 
 /* ---- Growth by another env ---- */
 
+/* Another process, for genuine LMDB cannot have a file open twice in one. */
+static int grow(void)
+{
+    int pid;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        MDB_env *env;
+        MDB_txn *txn;
+        MDB_dbi dbi;
+
+        MUST(mdb_env_create(&env));
+        MUST(mdb_env_set_mapsize(env, 1 << 24));
+        MUST(mdb_env_open(env, ".", MDB_NOTLS, 0664));
+        txn = both_begin(env, NULL, 0);
+        MUST(mdb_dbi_open(txn, NULL, 0, &dbi));
+        for (unsigned i = 0; i < 100; i++) {
+            MDB_val key = val_u32(i);
+            MDB_val data = val_filled(i, 10000);
+
+            MUST(mdb_put(txn, dbi, &key, &data, 0));
+        }
+        MUST(mdb_txn_commit(txn));
+        mdb_env_close(env);
+        _exit(0);
+    }
+    return pid;
+}
+
 static void resized(void)
 {
-    MDB_env *small;
-    MDB_env *large;
+    MDB_env *env;
     MDB_txn *txn;
     MDB_txn *reader;
     MDB_dbi dbi;
 
-    MUST(mdb_env_create(&small));
-    MUST(mdb_env_set_mapsize(small, 1 << 18));
-    MUST(mdb_env_open(small, ".", MDB_NOTLS, 0664));
-    CALL(mdb_txn_begin(small, NULL, MDB_RDONLY, &reader));
-    mdb_txn_reset(reader);
-    MUST(mdb_env_create(&large));
-    MUST(mdb_env_set_mapsize(large, 1 << 24));
-    MUST(mdb_env_open(large, ".", MDB_NOTLS, 0664));
-    txn = both_begin(large, NULL, 0);
+    MUST(mdb_env_create(&env));
+    MUST(mdb_env_set_mapsize(env, 1 << 18));
+    MUST(mdb_env_open(env, ".", MDB_NOTLS, 0664));
+    txn = both_begin(env, NULL, 0);
     MUST(mdb_dbi_open(txn, NULL, 0, &dbi));
-    for (unsigned i = 0; i < 100; i++) {
-        MDB_val key = val_u32(i);
-        MDB_val data = val_filled(i, 10000);
-
-        MUST(mdb_put(txn, dbi, &key, &data, 0));
-    }
     CALL(mdb_txn_commit(txn));
-    CALL(mdb_txn_begin(small, NULL, 0, &txn));
-    CALL(mdb_txn_begin(small, NULL, MDB_RDONLY, &txn));
+    CALL(mdb_txn_begin(env, NULL, MDB_RDONLY, &reader));
+    mdb_txn_reset(reader);
+    see_child(grow());
+    CALL(mdb_txn_begin(env, NULL, 0, &txn));
+    CALL(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
     CALL(mdb_txn_renew(reader));
-    CALL(mdb_env_set_mapsize(small, 0));
+    CALL(mdb_env_set_mapsize(env, 0));
     CALL(mdb_txn_renew(reader));
     see_stat(reader, dbi);
     mdb_txn_abort(reader);
-    CALL(mdb_txn_begin(small, NULL, 0, &txn));
+    CALL(mdb_txn_begin(env, NULL, 0, &txn));
     CALL(both_put(txn, dbi, "key", "data", 0));
     CALL(mdb_txn_commit(txn));
-    mdb_env_close(small);
-    mdb_env_close(large);
+    mdb_env_close(env);
 }
 
 static void run(const struct both *both)
