@@ -337,7 +337,7 @@ typedef int kv_reader_fn(void *context, const struct kv_reader *reader);
 KV_CHECKED int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context);
 
 /* Clears what processes that died left of read txns; *cleared_out (may be NULL): how many such
- * there were. Writers do so by themselves. */
+ * there were since somebody asked. Writers, and who finds no free slot, do so by themselves. */
 KV_CHECKED int kv_env_readers_clear(struct kv_env *env, uint64_t *cleared_out);
 
 /* ---- Transactions -------------------------------------------------------------------------- */

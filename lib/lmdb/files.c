@@ -141,6 +141,8 @@ int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
 
     if (env->mapsize > FILES_MAP_MAX)
         return ENOMEM;
+    if (!*env->data_path)
+        return ENOENT;
     options = options_of(env, mode);
     env->locked = !(env->flags & MDB_NOLOCK);
     rc = kv_env_open(env->data_path, &options, &env->kv);

@@ -77,6 +77,15 @@ void kvi_lmdb_stat_fill(const struct kv_table_stat *stat, MDB_stat *stat_out)
 
 /* ---- Figures ---- */
 
+/* Never past the map, which the file may be by a little: kvi_lmdb_limit. */
+static size_t last_pgno(const MDB_env *env, const struct kv_env_stat *stat)
+{
+    size_t pages = (size_t)kvi_lmdb_pages(stat);
+    size_t most = env->mapsize / env->page_size;
+
+    return (pages <= most || most < 2 ? pages : most) - 1;
+}
+
 KVI_LMDB_API int mdb_env_stat(MDB_env *env, MDB_stat *stat)
 {
     struct kvi_lmdb_peek peek;
@@ -105,15 +114,10 @@ KVI_LMDB_API int mdb_env_info(MDB_env *env, MDB_envinfo *stat)
         return rc;
     stat->me_mapaddr = env->flags & MDB_FIXEDMAP ? (void *)(uintptr_t)info.map : NULL;
     stat->me_mapsize = env->mapsize;
-    stat->me_last_pgno = (size_t)kvi_lmdb_pages(&peek.stat) - 1;
+    stat->me_last_pgno = last_pgno(env, &peek.stat);
     stat->me_last_txnid = kvi_lmdb_txnid(info.txnid_visible);
     stat->me_maxreaders = env->maxreaders;
-    stat->me_numreaders = 0;
-    if (env->locked) {
-        unsigned seen = atomic_load(&env->readers_seen);
-
-        stat->me_numreaders = info.readers > seen ? (unsigned)info.readers : seen;
-    }
+    stat->me_numreaders = env->locked ? kvi_lmdb_readers_seen(env, (unsigned)info.readers) : 0;
     return 0;
 }
 

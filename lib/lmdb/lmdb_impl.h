@@ -102,6 +102,7 @@ struct kvi_lmdb_thread {
     struct kvi_lmdb_thread *next; /* of the env */
     MDB_env *env;
     struct kv_txn *kv; /* reset while not busy; NULL: none yet */
+    MDB_txn *txn;      /* txn.c: the one that uses it; NULL while not busy */
     MDB_txn *spare;    /* txn.c: memory of a txn that ended, free()d with this */
     pid_t pid;
     bool busy;
@@ -248,10 +249,15 @@ int kvi_lmdb_reader_begin(MDB_env *env, struct kvi_lmdb_thread **thread_out,
 /* The end of it. Where there is a thread, abort and reset alike: its slot stays, idle. Else the kv
  * txn is aborted. */
 void kvi_lmdb_reader_end(MDB_env *env, struct kvi_lmdb_thread *thread, struct kv_txn *kv);
+/* So many were met: gives the most ever. */
+unsigned kvi_lmdb_readers_seen(MDB_env *env, unsigned now);
 /* At env close and where a thread ends. */
 void kvi_lmdb_threads_end(MDB_env *env);
 int kvi_lmdb_threads_begin(MDB_env *env);
 
+/* txn.c: takes a live read txn its reader away, as a reset does, to be aborted whenever its user
+ * likes. */
+void kvi_lmdb_txn_disown(MDB_txn *txn);
 /* txn.c: aborts every txn that is left, for mdb_env_close. */
 void kvi_lmdb_txns_end(MDB_env *env);
 

@@ -17,12 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void raise_seen(MDB_env *env, unsigned now)
+unsigned kvi_lmdb_readers_seen(MDB_env *env, unsigned now)
 {
     unsigned seen = atomic_load(&env->readers_seen);
 
     while (seen < now && !atomic_compare_exchange_weak(&env->readers_seen, &seen, now))
         ;
+    return seen < now ? now : seen;
 }
 
 /* ---- Readers of threads ---- */
@@ -120,9 +121,41 @@ static int thread_find(MDB_env *env, struct kvi_lmdb_thread **thread_out)
     for (const struct kvi_lmdb_thread *t = thread; t; t = t->next)
         count++;
     pthread_mutex_unlock(&env->mutex);
-    raise_seen(env, count);
+    (void)kvi_lmdb_readers_seen(env, count);
     *thread_out = thread;
     return 0;
+}
+
+/* A thread that ended inside a read txn, out of the env's list; NULL: none. */
+static struct kvi_lmdb_thread *gone_take(MDB_env *env)
+{
+    struct kvi_lmdb_thread *thread;
+
+    pthread_mutex_lock(&env->mutex);
+    thread = env->threads;
+    while (thread && !(thread->gone && thread->txn))
+        thread = thread->next;
+    if (thread)
+        unlink_thread(thread);
+    pthread_mutex_unlock(&env->mutex);
+    return thread;
+}
+
+/* LMDB takes a thread's slot back at its end, in a txn or not. Here it is left to the txn, which
+ * somebody may go on with, until no other way is left. */
+static bool reap_gone(MDB_env *env)
+{
+    struct kvi_lmdb_thread *thread;
+    bool any = false;
+
+    while ((thread = gone_take(env)) != NULL) {
+        kvi_lmdb_txn_disown(thread->txn);
+        kv_txn_abort(thread->kv);
+        free(thread->spare);
+        free(thread);
+        any = true;
+    }
+    return any;
 }
 
 static int begin_in_thread(MDB_env *env, struct kvi_lmdb_thread **thread_out,
@@ -131,6 +164,8 @@ static int begin_in_thread(MDB_env *env, struct kvi_lmdb_thread **thread_out,
     struct kvi_lmdb_thread *thread;
     int rc = thread_find(env, &thread);
 
+    if (rc == KV_EREADERS && reap_gone(env))
+        rc = thread_find(env, &thread);
     if (rc)
         return kvi_lmdb_result(rc);
     if (thread->busy)
@@ -156,7 +191,7 @@ int kvi_lmdb_reader_begin(MDB_env *env, struct kvi_lmdb_thread **thread_out, str
         return begin_in_thread(env, thread_out, kv_out);
     rc = kv_txn_begin(env->kv, KV_READ, NULL, kv_out);
     if (!rc)
-        raise_seen(env, atomic_fetch_add(&env->readers_now, 1) + 1);
+        (void)kvi_lmdb_readers_seen(env, atomic_fetch_add(&env->readers_now, 1) + 1);
     return kvi_lmdb_result(rc);
 }
 
@@ -187,6 +222,7 @@ struct list {
     MDB_msg_func *func;
     void *context;
     bool begun; /* the heading was told */
+    unsigned count;
     int result; /* of the last call: what mdb_reader_list returns */
 };
 
@@ -196,6 +232,7 @@ static int tell_reader(void *context, const struct kv_reader *reader)
     struct list *list = context;
     char line[80];
 
+    list->count++;
     if (reader->txnid)
         (void)snprintf(line, sizeof(line), "%10d %zx %zu\n", (int)reader->pid,
                        (size_t)reader->thread, kvi_lmdb_txnid(reader->txnid));
@@ -214,7 +251,7 @@ static int tell_reader(void *context, const struct kv_reader *reader)
 
 KVI_LMDB_API int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
 {
-    struct list list = {func, ctx, false, 0};
+    struct list list = {func, ctx, false, 0, 0};
     int rc;
 
     if (!env || !func)
@@ -224,6 +261,7 @@ KVI_LMDB_API int mdb_reader_list(MDB_env *env, MDB_msg_func *func, void *ctx)
     rc = kv_env_readers(env->kv, tell_reader, &list);
     if (rc && rc != 1)
         return kvi_lmdb_result(rc);
+    (void)kvi_lmdb_readers_seen(env, list.count);
     if (!list.begun)
         list.result = func("(no active readers)\n", ctx);
     return list.result;

@@ -97,6 +97,8 @@ static int begin_read(MDB_env *env, MDB_txn **txn_out)
     if (txn) {
         txn->thread = thread;
         txn->kv = kv;
+        if (thread)
+            thread->txn = txn;
     }
     rc = txn ? read_started(txn) : ENOMEM;
     if (rc) {
@@ -126,6 +128,7 @@ static void give_back(MDB_txn *txn, bool memory)
     struct kv_txn *kv = txn->kv;
     MDB_env *env = txn->env;
 
+    thread->txn = NULL;
     txn->thread = NULL;
     txn->kv = NULL;
     if (memory && (thread->gone || thread->spare))
@@ -170,6 +173,8 @@ KVI_LMDB_API int mdb_txn_renew(MDB_txn *txn)
                  : kvi_lmdb_reader_begin(txn->env, &txn->thread, &txn->kv);
     if (rc)
         return rc;
+    if (txn->thread)
+        txn->thread->txn = txn;
     rc = read_started(txn);
     if (rc && txn->thread)
         give_back(txn, false);
@@ -416,6 +421,14 @@ KVI_LMDB_API MDB_env *mdb_txn_env(MDB_txn *txn)
 KVI_LMDB_API size_t mdb_txn_id(MDB_txn *txn)
 {
     return txn ? txn->id : 0;
+}
+
+void kvi_lmdb_txn_disown(MDB_txn *txn)
+{
+    read_stop(txn, false);
+    txn->thread = NULL;
+    txn->kv = NULL;
+    list_add(txn);
 }
 
 void kvi_lmdb_txns_end(MDB_env *env)

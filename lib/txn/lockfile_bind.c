@@ -275,6 +275,7 @@ static int bind_first(struct kvi_lockfile *lockfile, bool *boot_same_out)
     }
     for (unsigned i = 0; i < KVI_GATES; i++)
         atomic_store_explicit(&head->gates[i].wanted_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&head->shared.readers_cleared, 0, memory_order_relaxed);
     atomic_store_explicit(&head->epoch, lockfile->epoch, memory_order_release);
     return 0;
 }

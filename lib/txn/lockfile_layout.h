@@ -18,7 +18,7 @@
 #include "txn/shared.h"
 
 #define KVI_LOCK_MAGIC 0x314b434f4c564bffull /* "\xffKVLOCK1" */
-#define KVI_LOCK_VERSION 2u
+#define KVI_LOCK_VERSION 3u
 
 /* ---- Head ---- */
 

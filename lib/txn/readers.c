@@ -217,17 +217,17 @@ int kvi_reader_clear_dead(struct kvi_lockfile *lockfile, uint64_t *cleared_out)
     int rc = kvi_table_refresh(lockfile);
     uint64_t end = kvi_table_chunks(lockfile) * KVI_CHUNK_READERS;
 
-    *cleared_out = 0;
     for (uint64_t i = 0; i < end && !rc; i++) {
         struct kvi_reader_slot *slot = kvi_table_reader(lockfile, i);
         uint64_t word;
         uint64_t owner;
-        bool used = slot_used(slot, &word, &owner);
 
+        (void)slot_used(slot, &word, &owner);
         if ((owner == 0 && word == 0) || kvi_readers_alive(lockfile, &memo, owner >> 2))
             continue;
-        if (kvi_readers_clear(lockfile, slot, owner, false) == 0 && used)
-            ++*cleared_out;
+        if (kvi_readers_clear(lockfile, slot, owner, false))
+            continue; /* another was faster, and counted it */
     }
+    *cleared_out = atomic_exchange(&lockfile->head->shared.readers_cleared, 0);
     return rc;
 }

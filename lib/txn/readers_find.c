@@ -50,6 +50,8 @@ int kvi_readers_clear(struct kvi_lockfile *lockfile, struct kvi_reader_slot *slo
 {
     if (!swap_owner(slot, owner, owner_state(lockfile, KVI_READER_CLEARING)))
         return EAGAIN;
+    if ((owner & 3) == KVI_READER_BUSY && owner >> 2 != lockfile->self)
+        atomic_fetch_add_explicit(&lockfile->head->shared.readers_cleared, 1, memory_order_relaxed);
     atomic_store_explicit(&slot->word, 0, memory_order_release);
     atomic_store_explicit(&slot->owner, take ? owner_state(lockfile, KVI_READER_BUSY) : 0,
                           memory_order_release);

@@ -43,6 +43,8 @@ struct kvi_shared {
     /* Raised, with the writer lock, before the data file is punched or cut: what a process knew of
      * its blocks may be wrong from then on. Never set back while somebody lives. */
     kvi_atomic_word holes;
+    kvi_atomic_word
+        readers_cleared;   /* read txns of the dead, since somebody asked for their number */
     kvi_atomic_word ready; /* not 0: all of the above is valid */
 };
 
