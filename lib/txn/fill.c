@@ -21,6 +21,7 @@
 #include "txn/durable.h"
 
 #define FILL_BYTE (((uint64_t)1 << 62) + ((uint64_t)1 << 61) + 1)
+#define FILL_BYTES_MAX (4 * (uint64_t)KVI_PAGE_SIZE_MAX) /* of a new database */
 #define FILL_SLEEP_US_FIRST 20u
 #define FILL_SLEEP_US_MAX 1000u
 #ifdef KVI_SMALL_LIMITS
@@ -44,48 +45,49 @@ static bool slot_unfinished(const uint8_t *slot)
     return all_zeros(slot, KVI_META_BYTES) || kvi_meta_decode(slot, &meta) == KVI_META_TORN;
 }
 
-/* Whether `bytes`, a file, is what a fill with this page size leaves when it is cut off: `image` is
- * what it makes. */
-static bool is_unfinished(const struct kvi_geometry *g, const uint8_t *bytes, const uint8_t *image,
-                          uint64_t size_bytes)
+/* Whether `bytes`, a file, is what a fill leaves when it is cut off: `image` is what it makes. Each
+ * sector holds zeros or what was to come there. */
+static bool is_unfinished(const uint8_t *bytes, const uint8_t *image, uint64_t size_bytes)
 {
     for (uint64_t at = 0; at < size_bytes; at += KVI_META_BYTES) {
-        if (at == 0 || at == KVI_META_SLOT_1_OFFSET) {
-            if (!slot_unfinished(bytes + at))
-                return false;
-        } else if (!all_zeros(bytes + at, KVI_META_BYTES)) {
-            uint64_t page = at & ~(uint64_t)(g->page_size - 1);
+        uint64_t count = size_bytes - at < KVI_META_BYTES ? size_bytes - at : KVI_META_BYTES;
+        bool slot = (at == 0 || at == KVI_META_SLOT_1_OFFSET) && count == KVI_META_BYTES;
 
-            if (page == 0 || page == KVI_META_SLOT_1_OFFSET ||
-                all_zeros(image + page, g->page_size))
-                return false;
-        }
+        if (slot ? !slot_unfinished(bytes + at)
+                 : !all_zeros(bytes + at, count) && memcmp(bytes + at, image + at, count) != 0)
+            return false;
     }
     return true;
 }
 
-/* The same, for the file, and with any page size. */
-static int look_at(int fd, uint64_t size_bytes, bool *unfinished_out)
+/* The same with any page size. */
+static int is_unfinished_any(const uint8_t *bytes, uint64_t size_bytes, bool *unfinished_out)
 {
-    uint8_t *bytes = malloc(size_bytes);
-    int rc = bytes ? 0 : ENOMEM;
+    int rc = 0;
 
     for (uint32_t size = KVI_PAGE_SIZE_MIN; size <= KVI_PAGE_SIZE_MAX && !rc; size *= 2) {
         struct kvi_geometry g;
         uint64_t image_bytes;
         uint8_t *image;
-        size_t got;
 
         if (!kvi_geometry_init(&g, size))
             continue;
         rc = kvi_create_image(&g, &image, &image_bytes);
-        if (!rc && image_bytes == size_bytes) {
-            rc = kvi_os->read_at(fd, bytes, size_bytes, 0, &got);
-            if (!rc && got == size_bytes)
-                *unfinished_out = is_unfinished(&g, bytes, image, size_bytes);
-        }
+        if (!rc && size_bytes <= image_bytes && is_unfinished(bytes, image, size_bytes))
+            *unfinished_out = true;
         free(image);
     }
+    return rc;
+}
+
+static int look_at(int fd, uint64_t size_bytes, bool *unfinished_out)
+{
+    uint8_t *bytes = malloc(size_bytes);
+    size_t got = 0;
+    int rc = bytes ? kvi_os->read_at(fd, bytes, size_bytes, 0, &got) : ENOMEM;
+
+    if (!rc && got == size_bytes)
+        rc = is_unfinished_any(bytes, size_bytes, unfinished_out);
     free(bytes);
     return rc;
 }
@@ -93,16 +95,16 @@ static int look_at(int fd, uint64_t size_bytes, bool *unfinished_out)
 /* Most files are told by their size or their first slot alone. */
 static int look(int fd, bool *fillable_out)
 {
-    uint8_t slot[KVI_META_BYTES];
+    uint8_t slot[KVI_META_BYTES] = {0};
     uint64_t size_bytes;
     size_t got;
     int rc = kvi_os->size(fd, &size_bytes);
 
     *fillable_out = !rc && size_bytes == 0;
-    if (rc || size_bytes <= KVI_META_SLOT_1_OFFSET || size_bytes > 4 * (uint64_t)KVI_PAGE_SIZE_MAX)
+    if (rc || size_bytes == 0 || size_bytes > FILL_BYTES_MAX)
         return rc;
     rc = kvi_os->read_at(fd, slot, sizeof(slot), 0, &got);
-    if (rc || got < sizeof(slot) || !slot_unfinished(slot))
+    if (rc || !slot_unfinished(slot))
         return rc;
     return look_at(fd, size_bytes, fillable_out);
 }
