@@ -62,6 +62,8 @@ struct kvi_live {
 /* The live snapshots (DESIGN 4): fence, slots, announced, committed, visible, durable; fence;
  * reader slots, dead owners' cleared. Writer lock held. */
 KVI_MUST_CHECK int kvi_live_collect(struct kv_env *env, struct kvi_live *live_out);
+/* The same, and leaves what dead readers pin as it stands, uncounted. */
+KVI_MUST_CHECK int kvi_live_look(struct kv_env *env, struct kvi_live *live_out);
 void kvi_live_release(struct kvi_live *live);
 
 /* ---- durable.c ---- */

@@ -177,14 +177,14 @@ static int reader_tell(struct kv_env *env, const struct kvi_live *live,
     uint64_t now = kvi_os->monotonic_ns();
     struct kv_reader reader = {.pid = info->pid,
                                .alive = info->alive,
-                               .pages_held = info->word ? UINT64_MAX : 0,
+                               .pages_held = info->word && info->alive ? UINT64_MAX : 0,
                                .thread = info->thread};
     int rc = 0;
 
     reader.txnid = word_txnid(env, info->word);
     if (info->begin_ns && now > info->begin_ns)
         reader.age_ms = (now - info->begin_ns) / 1000000;
-    if (live && info->word)
+    if (live && reader.pages_held)
         rc = held_pages(env, live, info->word, &reader.pages_held);
     return rc ? rc : fn(context, &reader);
 }
@@ -197,7 +197,7 @@ int kvi_env_readers(struct kv_env *env, kv_reader_fn *fn, void *context)
     int rc = kvi_reader_list(env->lockfile, list_reader, &list);
 
     if (!rc && locked)
-        rc = kvi_live_collect(env, &live);
+        rc = kvi_live_look(env, &live);
     for (size_t i = 0; i < list.count && !rc; i++)
         rc = reader_tell(env, locked ? &live : NULL, &list.readers[i], fn, context);
     kvi_live_release(&live);

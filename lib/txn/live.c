@@ -77,12 +77,12 @@ static int add_word(struct collect *c, uint64_t word)
 
 static int add_reader(void *context, const struct kvi_reader_info *reader)
 {
-    int rc = add_word(context, reader->word);
+    int rc = reader->alive ? add_word(context, reader->word) : 0;
 
     return rc == KV_ECORRUPT ? 0 : rc;
 }
 
-int kvi_live_collect(struct kv_env *env, struct kvi_live *live_out)
+static int collect(struct kv_env *env, bool clear_dead, struct kvi_live *live_out)
 {
     struct kvi_shared *shared = env->shared;
     struct collect c = {env, live_out, 0};
@@ -104,10 +104,20 @@ int kvi_live_collect(struct kv_env *env, struct kvi_live *live_out)
             rc = 0;
     }
     if (!rc)
-        rc = kvi_reader_scan(env->lockfile, true, add_reader, &c);
+        rc = kvi_reader_scan(env->lockfile, clear_dead, add_reader, &c);
     if (rc)
         kvi_live_release(live_out);
     return rc;
+}
+
+int kvi_live_collect(struct kv_env *env, struct kvi_live *live_out)
+{
+    return collect(env, true, live_out);
+}
+
+int kvi_live_look(struct kv_env *env, struct kvi_live *live_out)
+{
+    return collect(env, false, live_out);
 }
 
 void kvi_live_release(struct kvi_live *live)
