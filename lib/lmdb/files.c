@@ -50,60 +50,97 @@ static void guard_take(MDB_env *env)
     }
 }
 
-/* ---- The map's size ---- */
+/* ---- What is kept ---- */
 
-/* Stores the map size of a database that was just made, in its first commit. */
-static int store_first(MDB_env *env)
+/* The map's size is kv.h's limit; the size of the reader table, which LMDB reads off its lock file,
+ * stands in the marker. */
+struct marker {
+    uint32_t magic;
+    uint32_t maxreaders;
+    uint8_t zeros[KV_MARKER_BYTES - 8];
+};
+
+#define MARKER_MAGIC 0x424d4c4bu
+
+int kvi_lmdb_kept(struct kv_txn *kv, struct kvi_lmdb_kept *kept_out)
+{
+    struct marker marker;
+    int rc = kv_limit_get(kv, &kept_out->mapsize);
+
+    if (!rc)
+        rc = kv_marker_get(kv, &marker);
+    kept_out->maxreaders = !rc && marker.magic == MARKER_MAGIC ? marker.maxreaders : 0;
+    return rc;
+}
+
+int kvi_lmdb_files_keep(const MDB_env *env, struct kv_txn *kv)
+{
+    uint64_t mapsize = env->mapsize ? env->mapsize : KVI_LMDB_MAPSIZE;
+    struct marker marker = {.magic = MARKER_MAGIC, .maxreaders = env->maxreaders};
+    struct kvi_lmdb_kept kept;
+    int rc = kvi_lmdb_kept(kv, &kept);
+
+    if (!rc && kept.mapsize < mapsize)
+        rc = kv_limit_set(kv, mapsize);
+    if (!rc && env->locked && kept.maxreaders < env->maxreaders)
+        rc = kv_marker_set(kv, &marker, sizeof(marker));
+    return kvi_lmdb_result(rc);
+}
+
+/* The first commit of a database that was just made. */
+static int keep_first(MDB_env *env)
 {
     struct kv_txn *kv;
-    int rc = kv_txn_begin(env->kv, KV_WRITE, NULL, &kv);
+    int rc = kvi_lmdb_result(kv_txn_begin(env->kv, KV_WRITE, NULL, &kv));
 
     if (rc)
         return rc;
-    if (kv_txn_id(kv) != KVI_LMDB_TXNID_FIRST) { /* another was faster */
-        kv_txn_abort(kv);
-        return 0;
+    if (kv_txn_id(kv) == KVI_LMDB_TXNID_FIRST) { /* else another was faster */
+        rc = kvi_lmdb_files_keep(env, kv);
+        if (!rc)
+            return kvi_lmdb_result(kv_txn_commit(kv));
     }
-    rc = kv_limit_set(kv, env->mapsize ? env->mapsize : KVI_LMDB_MAPSIZE);
-    if (!rc)
-        return kv_txn_commit(kv);
     kv_txn_abort(kv);
     return rc;
+}
+
+/* ---- The map's size ---- */
+
+/* LMDB cuts the file to a writable map that is smaller. */
+static int cut_file(MDB_env *env, size_t size)
+{
+    struct kv_env_info info;
+    uint64_t cut;
+    int rc = kv_env_info(env->kv, &info);
+
+    if (rc || info.file_size_bytes < size + info.page_size)
+        return rc;
+    return kv_env_trim(env->kv, 0, &cut);
 }
 
 int kvi_lmdb_files_size(MDB_env *env, size_t size)
 {
     struct kvi_lmdb_peek peek;
+    bool writable = (env->flags & MDB_WRITEMAP) != 0;
     uint64_t least;
     int rc = kvi_lmdb_peek(env, &peek);
 
     if (rc)
         return rc;
     if (!size)
-        size = peek.mapsize ? (size_t)peek.mapsize : KVI_LMDB_MAPSIZE;
+        size = peek.kept.mapsize ? (size_t)peek.kept.mapsize : KVI_LMDB_MAPSIZE;
     least = kvi_lmdb_pages(&peek.stat) * env->page_size;
     if (size < least)
         size = (size_t)least;
     if (size > FILES_MAP_MAX)
         return ENOMEM;
-    rc = kv_env_resize(env->kv, env->flags & MDB_WRITEMAP ? size : 0, kvi_lmdb_limit(size));
+    rc = kv_env_resize(env->kv, writable ? size : 0, kvi_lmdb_limit(size));
+    if (!rc && writable)
+        rc = cut_file(env, size);
     if (rc)
         return rc == KV_ESIZELIMIT ? ENOMEM : kvi_lmdb_result(rc);
     env->mapsize = size;
     return 0;
-}
-
-static int settle(MDB_env *env)
-{
-    struct kv_env_info info;
-    int rc = kv_env_info(env->kv, &info);
-
-    if (rc)
-        return kvi_lmdb_result(rc);
-    env->page_size = info.page_size;
-    if (info.txnid_committed < KVI_LMDB_TXNID_FIRST && !(env->flags & MDB_RDONLY))
-        rc = store_first(env);
-    return rc ? kvi_lmdb_result(rc) : kvi_lmdb_files_size(env, env->mapsize);
 }
 
 /* ---- Open and close ---- */
@@ -122,7 +159,7 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
 
     options.flags = KV_NODATALOCK | KV_FILL_EMPTY;
     options.flags |= env->flags & MDB_RDONLY ? KV_READONLY : KV_CREATE;
-    if (env->flags & MDB_NOLOCK)
+    if (!env->locked)
         options.flags |= KV_NOLOCK; /* nor is there a reader table that could be full */
     else
         options.max_readers = env->maxreaders;
@@ -134,31 +171,62 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
     return options;
 }
 
+/* As LMDB goes on without locks where the lock file lies on a read-only file system. */
+static int open_store(MDB_env *env, mdb_mode_t mode)
+{
+    struct kv_options options = options_of(env, mode);
+    int rc = kv_env_open(env->data_path, &options, &env->kv);
+
+    if (rc == EROFS && env->locked && (env->flags & MDB_RDONLY)) {
+        env->locked = false;
+        options = options_of(env, mode);
+        rc = kv_env_open(env->data_path, &options, &env->kv);
+    }
+    if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && is_empty_file(env->data_path))
+        return EBADF; /* LMDB would make it an env, and cannot write */
+    return kvi_lmdb_result(rc);
+}
+
+/* The size of the reader table, which the first of those that have the database open can enlarge.
+ * If it is another than asked for, the store has to be told so at its open. */
+static int open_again(MDB_env *env, mdb_mode_t mode, const struct kv_env_info *info)
+{
+    struct kvi_lmdb_peek peek;
+    int rc = kvi_lmdb_peek(env, &peek);
+
+    if (rc || !env->locked || !peek.kept.maxreaders || peek.kept.maxreaders == env->maxreaders)
+        return rc;
+    if (peek.kept.maxreaders < env->maxreaders && info->processes <= 1)
+        return 0;
+    env->maxreaders = peek.kept.maxreaders;
+    rc = kv_env_close(env->kv);
+    env->kv = NULL;
+    return rc ? kvi_lmdb_result(rc) : open_store(env, mode);
+}
+
 int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
 {
-    struct kv_options options;
+    struct kv_env_info info;
     int rc;
 
     if (env->mapsize > FILES_MAP_MAX)
         return ENOMEM;
     if (!*env->data_path)
         return ENOENT;
-    options = options_of(env, mode);
     env->locked = !(env->flags & MDB_NOLOCK);
-    rc = kv_env_open(env->data_path, &options, &env->kv);
-    if (rc == EROFS && env->locked && (env->flags & MDB_RDONLY)) {
-        env->locked = false;
-        options.flags |= KV_NOLOCK;
-        options.max_readers = 0;
-        rc = kv_env_open(env->data_path, &options, &env->kv);
-    }
-    if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && is_empty_file(env->data_path))
-        return EBADF; /* LMDB would make it an env, and cannot write */
+    rc = open_store(env, mode);
     if (rc)
-        return kvi_lmdb_result(rc);
+        return rc;
     if (env->locked)
         guard_take(env);
-    return settle(env);
+    rc = kvi_lmdb_result(kv_env_info(env->kv, &info));
+    if (!rc)
+        env->page_size = info.page_size;
+    if (!rc && info.txnid_committed < KVI_LMDB_TXNID_FIRST && !(env->flags & MDB_RDONLY))
+        rc = keep_first(env);
+    if (!rc)
+        rc = open_again(env, mode, &info);
+    return rc ? rc : kvi_lmdb_files_size(env, env->mapsize);
 }
 
 void kvi_lmdb_files_close(MDB_env *env)

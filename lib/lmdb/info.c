@@ -19,7 +19,7 @@ static int peek_in(struct kv_txn *kv, struct kvi_lmdb_peek *peek)
     if (!rc)
         rc = kv_table_stat(kv, KV_MAIN_TABLE, &peek->main);
     if (!rc)
-        rc = kv_limit_get(kv, &peek->mapsize);
+        rc = kvi_lmdb_kept(kv, &peek->kept);
     return rc;
 }
 

@@ -109,11 +109,17 @@ struct kvi_lmdb_thread {
     bool gone; /* its thread has ended: only while busy */
 };
 
+/* What LMDB keeps beside the data, in its meta pages and its lock file. 0: never was. */
+struct kvi_lmdb_kept {
+    uint64_t mapsize;
+    uint32_t maxreaders;
+};
+
 /* What can be told of an env without a txn of the caller's. */
 struct kvi_lmdb_peek {
     struct kv_env_stat stat;
     struct kv_table_stat main;
-    uint64_t mapsize; /* as it is stored; 0: never */
+    struct kvi_lmdb_kept kept;
 };
 
 struct MDB_env {
@@ -235,6 +241,13 @@ void kvi_lmdb_files_close(MDB_env *env);
 /* files.c: makes `size` bytes (0: what is stored) the size of the map, or what is in use if that is
  * more. */
 int kvi_lmdb_files_size(MDB_env *env, size_t size);
+
+/* files.c: in a txn that is to be committed: keeps what LMDB keeps beside the data, the largest map
+ * and reader table that were asked for. */
+int kvi_lmdb_files_keep(const MDB_env *env, struct kv_txn *kv);
+
+/* files.c: what is kept so. */
+int kvi_lmdb_kept(struct kv_txn *kv, struct kvi_lmdb_kept *kept_out);
 
 /* files.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
  * format needs beside them. */

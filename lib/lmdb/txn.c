@@ -326,17 +326,6 @@ static bool handle_lost(const MDB_txn *txn)
     return false;
 }
 
-/* LMDB keeps the largest map that was asked for. */
-static int limit_keep(const MDB_txn *txn)
-{
-    uint64_t kept;
-    int rc = kv_limit_get(txn->kv, &kept);
-
-    if (!rc && kept < txn->env->mapsize)
-        rc = kv_limit_set(txn->kv, txn->env->mapsize);
-    return kvi_lmdb_result(rc);
-}
-
 /* Cursors and memory go before the kv txn does: then the next writer begins. Handles that the txn
  * opened are shared before they lead to anything, and closed again if that is not to be. */
 static int commit_outermost(MDB_txn *txn)
@@ -348,7 +337,7 @@ static int commit_outermost(MDB_txn *txn)
     bool changed = txn->flags & KVI_LMDB_TXN_CHANGED;
 
     if (!rc && changed)
-        rc = limit_keep(txn);
+        rc = kvi_lmdb_files_keep(env, kv);
     if (rc) {
         free(opened);
         abort_write(txn);

@@ -193,7 +193,9 @@ int kvi_env_readers(struct kv_env *env, kv_reader_fn *fn, void *context)
 {
     struct reader_list list = {NULL, 0, 0};
     struct kvi_live live = {NULL, 0, 0};
-    bool locked = kvi_lockfile_lock_writer(env->lockfile, READERS_WAIT_MS) == 0;
+    /* Our own write txn may be the calling thread's: it would be waited for in vain. */
+    bool locked = !atomic_load(&env->writing) &&
+                  kvi_lockfile_lock_writer(env->lockfile, READERS_WAIT_MS) == 0;
     int rc = kvi_reader_list(env->lockfile, list_reader, &list);
 
     if (!rc && locked)
