@@ -161,9 +161,13 @@ int kvi_lmdb_cursor_place(MDB_cursor *cursor, enum kvi_lmdb_place *place_out)
 {
     enum kv_place place;
     bool many = true;
-    int rc = kv_cursor_place(cursor->kv, &place);
+    int rc;
 
+    *place_out = KVI_LMDB_PAST;
+    if ((cursor->state & KVI_LMDB_PLACE) == KVI_LMDB_PAST)
+        return 0;
     *place_out = KVI_LMDB_NOWHERE;
+    rc = kv_cursor_place(cursor->kv, &place);
     if (!rc && place > KV_PLACE_RECORD) {
         rc = leave_gap(cursor, place);
         if (!rc)
@@ -316,22 +320,42 @@ void kvi_lmdb_cursors_drop(MDB_txn *txn, MDB_dbi dbi)
     }
 }
 
-void kvi_lmdb_cursors_emptied(MDB_txn *txn, MDB_dbi dbi)
+static bool is_empty(const MDB_txn *txn, MDB_dbi dbi)
 {
     struct kv_table_stat stat;
 
-    if (!txn->cursors)
-        return;
-    if (kv_table_stat(txn->kv, txn->env->tables[dbi].kv, &stat) || stat.entries)
-        return;
+    return kv_table_stat(txn->kv, txn->env->tables[dbi].kv, &stat) == 0 && stat.entries == 0;
+}
+
+/* The table is empty: the cursor has no position any more. */
+static void unset(MDB_cursor *cursor)
+{
+    enum kv_place place = KV_PLACE_NONE;
+
+    if (cursor->kv && kv_cursor_place(cursor->kv, &place))
+        place = KV_PLACE_NONE;
+    drop_note(cursor);
+    cursor->state &= KVI_LMDB_CLOSED | KVI_LMDB_GONE;
+    if (place != KV_PLACE_NONE)
+        cursor->state |= KVI_LMDB_GONE;
+    if (cursor->kv && kv_cursor_bound(cursor->kv, NULL))
+        kvi_lmdb_cursor_forget(cursor);
+}
+
+void kvi_lmdb_cursors_deleted(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *self)
+{
+    bool empty = txn->cursors && is_empty(txn, dbi);
+
     for (MDB_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
         if (cursor->dbi != dbi)
             continue;
-        drop_note(cursor);
-        cursor->state &= KVI_LMDB_CLOSED;
-        if (cursor->kv && kv_cursor_bound(cursor->kv, NULL))
-            kvi_lmdb_cursor_forget(cursor);
+        if (empty)
+            unset(cursor);
+        else if (cursor == self || (cursor->state & KVI_LMDB_PLACE) != KVI_LMDB_PAST)
+            cursor->state |= KVI_LMDB_DELETED;
     }
+    if (self)
+        self->state &= ~KVI_LMDB_GONE;
 }
 
 /* ---- Nested txns ---- */

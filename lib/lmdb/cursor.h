@@ -11,7 +11,7 @@
  *     BEFORE_VALUE   the one before it was deleted, a value of the same key: NEXT gives this one
  *     BEHIND_VALUES  behind the last value of its key (at which the kv cursor stands)
  *     BEFORE_KEY     as BEFORE_VALUE, but the key of the deleted record is gone
- *     PAST           behind the last record (at which the kv cursor stands)
+ *     PAST           behind the last record, wherever the kv cursor stands
  *     UNSET          with duplicates, after a failed search: at the key, but at none of its values
  *
  * Gaps of the kv cursor are turned into these places only by the operations that tell them apart:
@@ -43,6 +43,12 @@ enum kvi_lmdb_place {
 /* MDB_cursor.state, besides a place: */
 /* LMDB's index into the values came to an end (C_EOF), if this is the key's last value. */
 #define KVI_LMDB_VALUES_END 0x8u
+/* LMDB's index into the records did (C_EOF): MDB_NEXT finds nothing while the key is the last. */
+#define KVI_LMDB_END 0x40u
+/* A record of the table was deleted since mdb_cursor_get: LMDB's cursor may know of it (C_DEL). */
+#define KVI_LMDB_DELETED 0x80u
+/* Nowhere, since the table's last record was deleted under it. */
+#define KVI_LMDB_GONE 0x100u
 /* There is no kv cursor (yet). */
 #define KVI_LMDB_CLOSED 0x10u
 /* The position is in the note; the kv cursor stands elsewhere. */
@@ -78,8 +84,9 @@ int kvi_lmdb_cursor_place(MDB_cursor *cursor, enum kvi_lmdb_place *place_out);
 /* cursor.c: lets the kv cursor go: it will be opened anew, without a position. */
 void kvi_lmdb_cursor_forget(MDB_cursor *cursor);
 
-/* cursor.c: after a deletion: if the table is empty now, its cursors have no position any more. */
-void kvi_lmdb_cursors_emptied(MDB_txn *txn, MDB_dbi dbi);
+/* cursor.c: after a deletion (by `self`, or NULL): the table's cursors may be in gaps, and nowhere if
+ * it is empty. */
+void kvi_lmdb_cursors_deleted(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *self);
 
 /* cursor.c: whether the key at the kv cursor has more than one value. */
 int kvi_lmdb_cursor_many(MDB_cursor *cursor, bool *many_out);

@@ -49,7 +49,7 @@ static void go_to_last_value(MDB_cursor *cursor, const MDB_val *key)
 static void go_to_last(MDB_cursor *cursor)
 {
     if (kv_cursor_get(cursor->kv, KV_LAST, NULL, NULL) == 0)
-        cursor->state = KVI_LMDB_VALUES_END;
+        cursor->state = KVI_LMDB_VALUES_END | KVI_LMDB_END;
 }
 
 static void go_to_key(MDB_cursor *cursor, const MDB_val *key)
@@ -109,20 +109,35 @@ static int put_refused(MDB_cursor *cursor, int rc, const MDB_val *key, MDB_val *
     return kvi_lmdb_changed(cursor->txn, rc);
 }
 
-/* Of a record by its key. */
+/* Whether LMDB remembers here that the record was deleted, and its key is gone. */
+static bool in_gap(MDB_cursor *cursor)
+{
+    unsigned deleted = cursor->state & KVI_LMDB_DELETED;
+    enum kvi_lmdb_place place;
+
+    if (!cursor->state || kvi_lmdb_cursor_place(cursor, &place))
+        return false;
+    return place == KVI_LMDB_BEFORE_KEY || (place == KVI_LMDB_PAST && deleted);
+}
+
+/* Of a record by its key. A refusal of an existing key comes before LMDB forgets a deletion. */
 static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, unsigned flags)
 {
     uint32_t kv_flags = kvi_lmdb_put_flags(flags, kvi_lmdb_cursor_flags(cursor));
     struct kv_val value = {data->mv_size, data->mv_data};
+    bool gap = flags & (MDB_NOOVERWRITE | MDB_APPEND) && in_gap(cursor);
     int rc = put_kv(cursor, key, &value, kv_flags);
 
-    if (KVI_LMDB_UNLIKELY(rc && rc != KV_EEXIST))
-        return put_refused(cursor, rc, key, data, flags);
-    if (flags & MDB_RESERVE || (rc && (flags & (MDB_NOOVERWRITE | MDB_APPEND)) == MDB_NOOVERWRITE))
+    if (flags & MDB_RESERVE ||
+        (rc == KV_EEXIST && (flags & (MDB_NOOVERWRITE | MDB_APPEND)) == MDB_NOOVERWRITE))
         *data = (MDB_val){value.size, value.data};
-    if (rc)
-        return put_refused(cursor, rc, key, data, flags);
-    cursor->state = 0;
+    if (KVI_LMDB_UNLIKELY(rc)) {
+        rc = put_refused(cursor, rc, key, data, flags);
+        if (gap && rc == MDB_KEYEXIST)
+            cursor->state |= KVI_LMDB_BEFORE_KEY; /* the place was RECORD */
+        return rc;
+    }
+    cursor->state = flags & MDB_APPEND ? KVI_LMDB_END : 0;
     cursor->txn->flags |= KVI_LMDB_TXN_CHANGED;
     return 0;
 }
@@ -243,8 +258,8 @@ static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
         cursor->txn->flags |= KVI_LMDB_TXN_ERROR; /* a named table: LMDB's txn is lost */
     rc = kvi_lmdb_changed(cursor->txn, rc);
     if (!rc) {
-        cursor->state = 0;
-        kvi_lmdb_cursors_emptied(cursor->txn, cursor->dbi);
+        cursor->state &= KVI_LMDB_END;
+        kvi_lmdb_cursors_deleted(cursor->txn, cursor->dbi, cursor);
     }
     return rc;
 }

@@ -73,17 +73,75 @@ int kvi_lmdb_cursor_past(MDB_cursor *cursor)
     return rc == KV_ENOTFOUND ? 0 : rc;
 }
 
+/* ---- In the gap of a deleted record ---- */
+
+/* LMDB has forgotten that a record was deleted here: at what took its place. */
+static void take_place(MDB_cursor *cursor)
+{
+    if (kv_cursor_get(cursor->kv, KV_CURRENT, NULL, NULL) == 0)
+        kvi_lmdb_cursor_at(cursor, KVI_LMDB_RECORD);
+}
+
+/* The key of a deleted record is gone, and LMDB refuses to go on in it; but of a key with many
+ * values that stands there now, the first value is still to come. */
+static int refuse_once(MDB_cursor *cursor)
+{
+    bool many = false;
+    int rc = kvi_lmdb_cursor_many(cursor, &many);
+
+    kvi_lmdb_cursor_at(cursor, many ? KVI_LMDB_BEFORE_VALUE : KVI_LMDB_RECORD);
+    return rc ? kvi_lmdb_result(rc) : MDB_NOTFOUND;
+}
+
+/* Whatever was asked of it, LMDB's cursor forgets that a record was deleted here. */
+static int forget_deleted(MDB_cursor *cursor, int rc)
+{
+    unsigned gap = KVI_LMDB_DELETED | KVI_LMDB_GONE;
+    enum kvi_lmdb_place place;
+    int found;
+
+    if (!rc || !(cursor->state & (gap | KVI_LMDB_PLACE))) {
+        cursor->state &= ~gap;
+        return rc;
+    }
+    found = kvi_lmdb_cursor_place(cursor, &place);
+    cursor->state &= ~gap;
+    if (found == 0 && place == KVI_LMDB_BEFORE_KEY)
+        (void)refuse_once(cursor);
+    return rc;
+}
+
 /* ---- Next and before ---- */
 
-/* MDB_NEXT did not move: with values of one size that leaves a trace. */
+/* MDB_NEXT did not move: that leaves a trace. */
 static int stayed(MDB_cursor *cursor, int rc)
 {
     if (rc == KV_ENOTFOUND)
-        cursor->state |= KVI_LMDB_VALUES_END;
+        cursor->state |= KVI_LMDB_VALUES_END | KVI_LMDB_END;
     return kvi_lmdb_result(rc);
 }
 
-static int next(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+/* LMDB's cursor came to the end once: whether there is still no key behind. The position stays. */
+static int still_at_end(MDB_cursor *cursor, bool *at_end_out)
+{
+    bool pairs = kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT;
+    enum kvi_lmdb_place place;
+    struct kv_val key, value;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
+
+    *at_end_out = false;
+    if (rc || place == KVI_LMDB_NOWHERE)
+        return rc;
+    rc = kv_cursor_get(cursor->kv, KV_CURRENT, &key, &value);
+    if (!rc)
+        rc = kv_cursor_get(cursor->kv, KV_NEXT_KEY, NULL, NULL);
+    *at_end_out = rc == KV_ENOTFOUND;
+    if (!rc)
+        rc = kv_cursor_get(cursor->kv, pairs ? KV_EXACT_PAIR : KV_EXACT, &key, &value);
+    return rc == KV_ENOTFOUND ? 0 : kvi_lmdb_result(rc);
+}
+
+static int next_in_place(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
     switch (cursor->state & KVI_LMDB_PLACE) {
     case KVI_LMDB_BEFORE_VALUE:
@@ -97,19 +155,24 @@ static int next(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
     }
 }
 
+static int next(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    bool at_end = false;
+    int rc = 0;
+
+    if (cursor->state & KVI_LMDB_END)
+        rc = still_at_end(cursor, &at_end);
+    if (rc)
+        return rc;
+    return at_end ? MDB_NOTFOUND : next_in_place(cursor, key, data);
+}
+
 /* LMDB stands at the last of a key's values when it came from the next key. */
 static int came_back(MDB_cursor *cursor, int rc)
 {
     if (!rc)
         cursor->state |= KVI_LMDB_VALUES_END;
     return kvi_lmdb_result(rc);
-}
-
-/* LMDB has forgotten that a record was deleted here: at what took its place. */
-static void take_place(MDB_cursor *cursor)
-{
-    if (kv_cursor_get(cursor->kv, KV_CURRENT, NULL, NULL) == 0)
-        kvi_lmdb_cursor_at(cursor, KVI_LMDB_RECORD);
 }
 
 static int prev(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
@@ -122,7 +185,9 @@ static int prev(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
     if (rc)
         return rc;
     if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_PAST)
-        return came_back(cursor, kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data));
+        return came_back(cursor,
+                         kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_PAST ? KV_LAST : KV_CURRENT,
+                                              key, data));
     rc = kvi_lmdb_cursor_move(cursor, KV_PREV, key, data);
     if (rc == KV_ENOTFOUND)
         take_place(cursor);
@@ -131,32 +196,26 @@ static int prev(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 
 /* ---- Among a key's values, and from key to key ---- */
 
-/* The key of a deleted record is gone, and LMDB refuses to go on in it; but of a key with many
- * values that stands there now, the first value is still to come. */
-static int refuse_once(MDB_cursor *cursor)
-{
-    bool many = false;
-    int rc = kvi_lmdb_cursor_many(cursor, &many);
-
-    kvi_lmdb_cursor_at(cursor, many ? KVI_LMDB_BEFORE_VALUE : KVI_LMDB_RECORD);
-    return rc ? kvi_lmdb_result(rc) : MDB_NOTFOUND;
-}
-
 static int next_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
+    unsigned gone = cursor->state & KVI_LMDB_GONE;
     enum kvi_lmdb_place place;
     int rc = kvi_lmdb_cursor_place(cursor, &place);
 
     if (rc)
         return rc;
     if (place == KVI_LMDB_BEFORE_KEY)
-        return refuse_once(cursor);
+        return MDB_NOTFOUND;
+    if (gone)
+        return MDB_NOTFOUND;
     if (place == KVI_LMDB_NOWHERE || !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
         return next(cursor, key, data);
     if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_PAST)
         return MDB_NOTFOUND;
-    return stayed(cursor,
-                  kvi_lmdb_cursor_move(cursor, place ? KV_CURRENT : KV_NEXT_VALUE, key, data));
+    rc = kvi_lmdb_cursor_move(cursor, place ? KV_CURRENT : KV_NEXT_VALUE, key, data);
+    if (rc == KV_ENOTFOUND)
+        cursor->state |= KVI_LMDB_VALUES_END;
+    return kvi_lmdb_result(rc);
 }
 
 static int prev_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
@@ -202,9 +261,7 @@ static int prev_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
     rc = kvi_lmdb_cursor_place(cursor, &place);
     if (rc)
         return rc;
-    rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_PAST ? KV_CURRENT : KV_PREV_KEY, key, data);
-    if (rc == KV_ENOTFOUND && place == KVI_LMDB_BEFORE_KEY)
-        return refuse_once(cursor);
+    rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_PAST ? KV_LAST : KV_PREV_KEY, key, data);
     return came_back(cursor, rc);
 }
 
@@ -248,7 +305,7 @@ static int current_key(MDB_cursor *cursor, MDB_val *key, int rc)
 static int current(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
     enum kvi_lmdb_place place;
-    unsigned trace = cursor->state & KVI_LMDB_VALUES_END;
+    unsigned trace = cursor->state & (KVI_LMDB_VALUES_END | KVI_LMDB_END);
     int rc;
 
     if (!cursor->state && !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
@@ -279,7 +336,7 @@ static int edge(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val 
     if (rc)
         cursor->state = 0; /* an empty table: kv.h's cursor stands nowhere, and so does LMDB's */
     else if (op == KV_LAST)
-        cursor->state = KVI_LMDB_VALUES_END;
+        cursor->state = KVI_LMDB_VALUES_END | KVI_LMDB_END;
     return kvi_lmdb_result(rc);
 }
 
@@ -342,7 +399,7 @@ static __attribute__((noinline)) int get(MDB_cursor *cursor, MDB_cursor_op op, M
     if (cursor->dbi == KVI_LMDB_FREE_DBI)
         return free_list_get(cursor, op, key, data);
     rc = kvi_lmdb_cursor_ready(cursor);
-    return rc ? rc : move(cursor, op, key, data);
+    return rc ? rc : forget_deleted(cursor, move(cursor, op, key, data));
 }
 
 KVI_LMDB_API int mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op op)

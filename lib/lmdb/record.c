@@ -117,7 +117,7 @@ static int deleted(MDB_txn *txn, MDB_dbi dbi, int rc)
         txn->flags |= KVI_LMDB_TXN_ERROR;
     rc = kvi_lmdb_changed(txn, rc);
     if (!rc)
-        kvi_lmdb_cursors_emptied(txn, dbi);
+        kvi_lmdb_cursors_deleted(txn, dbi, NULL);
     return rc;
 }
 

@@ -238,14 +238,17 @@ static int begin_child(MDB_txn *parent, unsigned flags, MDB_txn **txn_out)
     txn = txn_new(parent->env, false);
     if (!txn)
         return ENOMEM;
-    rc = kvi_lmdb_result(kv_txn_begin(parent->env->kv, KV_WRITE, &options, &txn->kv));
-    if (rc) {
-        free(txn);
-        return rc;
-    }
     txn->id = parent->id;
     txn->parent = parent;
     txn->main_flags = parent->main_flags;
+    rc = kvi_lmdb_cursors_lend(parent, txn);
+    if (!rc)
+        rc = kvi_lmdb_result(kv_txn_begin(parent->env->kv, KV_WRITE, &options, &txn->kv));
+    if (rc) {
+        kvi_lmdb_cursors_return(txn, false);
+        free(txn);
+        return rc;
+    }
     kvi_lmdb_seen_begin(txn);
     parent->child = txn;
     parent->flags |= KVI_LMDB_TXN_CHILD;
@@ -306,7 +309,7 @@ static int commit_child(MDB_txn *txn)
     unsigned changed = txn->flags & KVI_LMDB_TXN_CHANGED;
     int rc;
 
-    kvi_lmdb_cursors_end(txn);
+    kvi_lmdb_cursors_return(txn, true);
     kvi_lmdb_seen_end(txn, true);
     rc = kvi_lmdb_result(kv_txn_commit(txn->kv));
     parent->main_flags = txn->main_flags;
