@@ -20,16 +20,18 @@ static void write_object(struct json *json, const struct kv_reader *reader)
     json_number(json, "age_ms", reader->age_ms);
     json_number(json, "pages_held", reader->pages_held);
     json_bool(json, "alive", reader->alive != 0);
+    json_number(json, "thread", reader->thread);
     json_end(json, '}');
 }
 
 static void write_line(struct listing *listing, const struct kv_reader *reader)
 {
     if (!listing->count)
-        out_format("%10s %20s %12s %12s\n", "PID", "TXNID", "AGE_MS", "PAGES_HELD");
-    out_format("%10lld %20llu %12llu %12llu%s\n", (long long)reader->pid,
-               (unsigned long long)reader->txnid, (unsigned long long)reader->age_ms,
-               (unsigned long long)reader->pages_held, reader->alive ? "" : "  dead");
+        out_format("%10s %16s %20s %12s %12s\n", "PID", "THREAD", "TXNID", "AGE_MS", "PAGES_HELD");
+    out_format("%10lld %16llx %20llu %12llu %12llu%s%s\n", (long long)reader->pid,
+               (unsigned long long)reader->thread, (unsigned long long)reader->txnid,
+               (unsigned long long)reader->age_ms, (unsigned long long)reader->pages_held,
+               reader->txnid ? "" : "  reset", reader->alive ? "" : "  dead");
 }
 
 static int list_reader(void *context, const struct kv_reader *reader)
@@ -70,8 +72,9 @@ const struct command cmd_readers = {
     .args = "DB",
     .summary = "list who is reading, and what that holds",
     .details =
-        "For each read transaction of each process: process id, snapshot, age in milliseconds\n"
-        "and the pages that only this snapshot keeps from being used again.",
+        "For each read transaction of each process: process id, thread, snapshot, age in\n"
+        "milliseconds and the pages that only this snapshot keeps from being used again. One that\n"
+        "is reset has no snapshot.",
     .example = "  kvctl readers --json users.kv",
     .common = COMMON_DATABASE | COMMON_JSON,
     .args_min = 1,

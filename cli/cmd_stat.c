@@ -20,6 +20,7 @@ struct figures {
     struct kv_env_info info;
     struct kv_env_stat snapshot;
     struct kv_table_stat table;
+    uint64_t limit_bytes; /* stored; 0: none */
     char file_id[33];
 };
 
@@ -50,6 +51,8 @@ static int read_figures(struct session *session, const struct common *common,
         return status;
     rc = kv_env_stat(session->txn, &figures->snapshot);
     if (!rc)
+        rc = kv_limit_get(session->txn, &figures->limit_bytes);
+    if (!rc)
         rc = kv_table_stat(session->txn, session->table, &figures->table);
     return rc ? status_of(rc, "%s", common->path) : STATUS_DONE;
 }
@@ -77,6 +80,7 @@ static void each_figure(const struct figures *f, void *context,
         {"snapshot", "pages_used", f->snapshot.pages_used},
         {"snapshot", "pages_free", f->snapshot.pages_free},
         {"snapshot", "pages_map", f->snapshot.pages_map},
+        {"snapshot", "limit_bytes", f->limit_bytes},
         {"table", "entries", f->table.entries},
         {"table", "keys", f->table.keys},
         {"table", "depth", f->table.depth},

@@ -154,12 +154,17 @@ enum kv_durability {
 #define KV_NODATALOCK 0x40u
 /* With KV_CREATE (nothing without): an existing file of 0 bytes becomes a database in place, with
  * its inode, owner and bits; of two that do it at once one does it. A lock on a byte far beyond the
- * data is held meanwhile (KV_EBUSY when others keep it from us). What a crash in the middle leaves
- * is filled by the next such open; for others it is KV_ENOTDB or KV_ECORRUPT. */
+ * data is held meanwhile (KV_EBUSY when others keep it from us). What a crash in the middle leaves,
+ * a short file of zeros and of what was to come there, is filled by the next such open; for others
+ * it is KV_ENOTDB or KV_ECORRUPT. */
 #define KV_FILL_EMPTY 0x80u
 
 /* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits.
- */
+ *
+ * max_size_bytes: with pages of 4096 bytes a new database is 17 pages long, 13 of them free; its
+ * first small commit takes one more, and makes two live snapshots of it, so that each page that a
+ * txn changes is there twice for a while. Below the limit every page is used, and what lazy commits
+ * keep for their flush is flushed and used again, before a put fails with KV_ESIZELIMIT. */
 struct kv_options {
     size_t struct_bytes;      /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
     uint32_t flags;           /* KV_READONLY ... */
