@@ -110,10 +110,9 @@ int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kv
 int kvi_leaf_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
                   bool *exact);
 
-/* kvi_leaf_find in two steps, for searches that take turns: to the slot that the heads lead to
- * (count: none), asking for the line of its cell; and the record with just this key, from there.
- * 1: *cell_out is it, 0: there is none, -1: damage. */
-int kvi_leaf_aim(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key);
+/* The record with just this key, from the first slot on whose head is the key's (kvi_find_record of
+ * node_find.h; count: none). 1: *cell_out is it, 0: there is none, -1: damage. For keys of bytes
+ * order. */
 int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
                  unsigned slot, struct kvi_leaf_cell *cell_out);
 

@@ -157,6 +157,13 @@ static inline uint64_t kvi_fast_load64_be(const uint8_t *p)
     return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap64(v) : v;
 }
 
+static inline void kvi_fast_store64_be(uint8_t *p, uint64_t v)
+{
+    if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+        v = __builtin_bswap64(v);
+    memcpy(p, &v, sizeof(v));
+}
+
 static inline uint16_t kvi_fast_load16(const uint8_t *p)
 {
     uint16_t v;

@@ -13,11 +13,12 @@
  */
 #include "format/node.h"
 
+#include "format/node_find.h"
 #include "format/node_page.h"
-
-#define CELL_PREFETCH_BYTES 448u /* of a set, behind the line that its cell begins in */
 #include "format/set.h"
 #include "format/shape.h"
+
+#define CELL_PREFETCH_BYTES 448u /* of a set, behind the line that its cell begins in */
 
 int kvi_key_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
 {
@@ -36,20 +37,17 @@ bool kvi_node_frame_ok(const struct kvi_geometry *g, const uint8_t *page)
     return kvi_node_is_leaf(page) || f.count > 0;
 }
 
-/* Where a key stands that does not begin with the page's prefix: -1 before all keys, 1 behind all;
- * 0 if it does begin with it. */
-static KVI_NOINLINE int prefix_side_slow(const uint8_t *prefix, uint32_t prefix_bytes,
-                                         struct kvi_key key)
+int kvi_prefix_side(const uint8_t *page, uint32_t prefix_bytes, struct kvi_key key)
 {
     size_t common = key.size < prefix_bytes ? key.size : prefix_bytes;
-    int order = common ? memcmp(key.data, prefix, common) : 0;
+    int order = common ? memcmp(key.data, page + KVI_HEADER_BYTES, common) : 0;
 
     if (order)
         return order < 0 ? -1 : 1;
     return key.size < prefix_bytes ? -1 : 0;
 }
 
-/* The same where keys are reversed. */
+/* kvi_find_side where keys are reversed. */
 static int prefix_side_reversed(const uint8_t *page, uint32_t prefix_bytes, struct kvi_key key)
 {
     const uint8_t *prefix = page + KVI_HEADER_BYTES;
@@ -70,52 +68,10 @@ static int prefix_side_reversed(const uint8_t *page, uint32_t prefix_bytes, stru
     return key.size < prefix_bytes ? -1 : 0;
 }
 
-/* The usual case, up to 8 bytes of prefix and of key, is one comparison of two words. */
-static KVI_ALWAYS_INLINE int prefix_side(const uint8_t *page, uint32_t prefix_bytes,
-                                         struct kvi_key key)
+/* A key that is looked for by its bytes. */
+static KVI_ALWAYS_INLINE struct kvi_sought by_bytes(struct kvi_key key)
 {
-    const uint8_t *prefix = page + KVI_HEADER_BYTES;
-    uint64_t differ;
-
-    if (prefix_bytes == 0)
-        return 0;
-    if (KVI_UNLIKELY(prefix_bytes > 8 || key.size < 8))
-        return prefix_side_slow(prefix, prefix_bytes, key);
-    differ = kvi_fast_load64_be(prefix) ^ kvi_fast_load64_be(key.data);
-    if (KVI_LIKELY(differ >> (64 - 8 * prefix_bytes) == 0))
-        return 0;
-    return prefix_side_slow(prefix, prefix_bytes, key);
-}
-
-/* `b` if `take_b`, else `a`, by a conditional move. */
-static KVI_ALWAYS_INLINE const uint8_t *choose(bool take_b, const uint8_t *a, const uint8_t *b)
-{
-#ifdef __clang__ /* makes a branch of it inside a loop, unless it can't see where the mask comes   \
-                    from */
-    uintptr_t mask = take_b;
-
-    __asm__("" : "+r"(mask));
-    return a + ((uintptr_t)(b - a) & -mask);
-#else
-    return take_b ? b : a;
-#endif
-}
-
-/* How many of the `count` heads are below `head`. Each step halves the range. */
-static KVI_ALWAYS_INLINE uint32_t heads_below(const uint8_t *heads, uint32_t count, uint32_t head)
-{
-    const uint8_t *base = heads;
-
-    if (count == 0)
-        return 0;
-    while (count > 1) {
-        uint32_t half = count / 2;
-        const uint8_t *middle = base + (size_t)KVI_HEAD_BYTES * half;
-
-        base = choose(kvi_fast_load32(middle - KVI_HEAD_BYTES) < head, base, middle);
-        count -= half;
-    }
-    return (uint32_t)((size_t)(base - heads) / KVI_HEAD_BYTES) + (kvi_fast_load32(base) < head);
+    return (struct kvi_sought){key, 0, false};
 }
 
 /* Asks for the lines that the heads and offsets of a usual leaf fill, while the header is still on
@@ -136,16 +92,14 @@ static uint32_t tie_end(const struct kvi_node_frame *f, const uint8_t *page, uin
     if (head == UINT32_MAX)
         return end;
     slot++;
-    return slot +
-           heads_below(page + f->heads_at + (size_t)KVI_HEAD_BYTES * slot, end - slot, head + 1);
+    return slot + kvi_heads_below(page + f->heads_at + (size_t)KVI_HEAD_BYTES * slot, end - slot,
+                                  head + 1);
 }
 
 /* ---- Branch ---- */
 
-/* The slots from `first` on hold separators that tie with the key: how many slots are not above it.
- */
-static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *page,
-                                   uint32_t first, struct kvi_key key, uint32_t head)
+int kvi_branch_tie(const struct kvi_geometry *g, const uint8_t *page, uint32_t first,
+                   struct kvi_key key, uint32_t head)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     const uint8_t *tail = f.prefix_bytes ? key.data + f.prefix_bytes : key.data; /* may be NULL */
@@ -170,20 +124,8 @@ static KVI_NOINLINE int branch_tie(const struct kvi_geometry *g, const uint8_t *
 int kvi_branch_find(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    int side = prefix_side(page, f.prefix_bytes, key);
-    int above;
-    uint32_t head, slot;
 
-    if (KVI_UNLIKELY(side < 0))
-        return 0;
-    if (KVI_UNLIKELY(side > 0))
-        return (int)f.count - 1;
-    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
-    slot = 1 + heads_below(page + f.heads_at + KVI_HEAD_BYTES, f.count - 1, head);
-    if (KVI_LIKELY(slot == f.count || kvi_node_head(&f, page, slot) != head))
-        return (int)slot - 1;
-    above = branch_tie(g, page, slot, key, head);
-    return above < 0 ? -1 : above - 1;
+    return kvi_find_child(g, page, &f, by_bytes(key));
 }
 
 /* The separator of a custom page's slot, whole: such a page has no prefix. */
@@ -301,7 +243,7 @@ static KVI_ALWAYS_INLINE int leaf_search(const struct kvi_geometry *g, const uin
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
     int side = reversed ? prefix_side_reversed(page, f.prefix_bytes, key)
-                        : prefix_side(page, f.prefix_bytes, key);
+                        : kvi_find_side(page, f.prefix_bytes, by_bytes(key));
     struct kvi_key there;
     uint32_t head, slot;
     int order;
@@ -312,7 +254,7 @@ static KVI_ALWAYS_INLINE int leaf_search(const struct kvi_geometry *g, const uin
         return side < 0 ? 0 : (int)f.count;
     head = reversed ? kvi_key_head_reversed(key.data, key.size, f.prefix_bytes)
                     : kvi_key_head(key.data, key.size, f.prefix_bytes);
-    slot = heads_below(page + f.heads_at, f.count, head);
+    slot = kvi_heads_below(page + f.heads_at, f.count, head);
     if (slot == f.count || kvi_node_head(&f, page, slot) != head)
         return (int)slot;
     if (!plain && kvi_header_flags(page) & KVI_PAGE_SETS)
@@ -422,21 +364,6 @@ int kvi_leaf_probe(const struct kvi_geometry *g, const struct kvi_shape *shape, 
     return choose_set(g, shape, page, probe, (uint32_t)slot);
 }
 
-int kvi_leaf_aim(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key)
-{
-    struct kvi_node_frame f = kvi_node_frame(g, page);
-    uint32_t head, slot;
-
-    if (KVI_UNLIKELY(prefix_side(page, f.prefix_bytes, key) != 0))
-        return (int)f.count;
-    head = kvi_key_head(key.data, key.size, f.prefix_bytes);
-    slot = heads_below(page + f.heads_at, f.count, head);
-    if (slot == f.count || kvi_node_head(&f, page, slot) != head)
-        return (int)f.count;
-    __builtin_prefetch(page + kvi_node_off(&f, page, slot));
-    return (int)slot;
-}
-
 int kvi_leaf_hit(const struct kvi_geometry *g, const uint8_t *page, struct kvi_key key,
                  unsigned slot, struct kvi_leaf_cell *cell_out)
 {
@@ -491,12 +418,8 @@ bool kvi_branch_child(const struct kvi_geometry *g, const uint8_t *page, unsigne
                       struct kvi_ref *ref_out)
 {
     struct kvi_node_frame f = kvi_node_frame(g, page);
-    uint32_t off = kvi_node_off(&f, page, slot);
 
-    if (KVI_UNLIKELY(off < f.cells_at || off + KVI_BRANCH_CELL_HEAD > g->page_size))
-        return false;
-    *ref_out = kvi_ref_load(page + off);
-    return true;
+    return kvi_child_at(g, page, &f, slot, ref_out);
 }
 
 struct kvi_counts kvi_branch_counts(const uint8_t *page, const struct kvi_branch_cell *cell)

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "format/node_find.h"
 #include "kv.h"
 #include "tree/path.h"
 #include "tree/tree.h"
@@ -50,31 +51,41 @@ void kvi_tree_join(struct kvi_tree *tree, struct kvi_tree *other)
     other->ring = tree;
 }
 
-/* The leaf under which `key` belongs, in a tree that is read through a view alone. `key` is in
- * normal form, or what a probe has for branches. */
-static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_key key,
-                                       const uint8_t **leaf_out)
+/* The leaf under which what is sought belongs, and its frame, in a tree that is read through a view
+ * alone. Of a probe that is what it has for branches. */
+static KVI_ALWAYS_INLINE int find_leaf(const struct kvi_tree *tree, struct kvi_sought sought,
+                                       const uint8_t **leaf_out, struct kvi_node_frame *frame_out)
 {
     const struct kvi_view *view = tree->view;
     const struct kvi_geometry *g = &view->map->geometry;
     struct kvi_ref ref = tree->record.root;
     const uint8_t *page;
+    int rc;
 
     for (unsigned level = tree->record.depth - 1u; level > 0; level--) {
         uint64_t pgno = ref.pgno;
-        int rc = kvi_view_page(view, ref, KVI_PAGE_BRANCH, level, &page);
+        struct kvi_node_frame f;
         int slot;
 
+        rc = kvi_view_page(view, ref, KVI_PAGE_BRANCH, level, &page);
         if (KVI_UNLIKELY(rc))
             return rc;
-        if (KVI_UNLIKELY(!kvi_node_frame_ok(g, page)))
+        f = kvi_node_frame(g, page);
+        if (KVI_UNLIKELY(!kvi_frame_ok(g, &f, false)))
             return kvi_tree_damaged(tree, pgno, "branch page with a bad frame");
-        slot = kvi_branch_find(g, page, key);
-        if (KVI_UNLIKELY(slot < 0 || !kvi_branch_child(g, page, (unsigned)slot, &ref)))
+        slot = kvi_find_child(g, page, &f, sought);
+        if (KVI_UNLIKELY(slot < 0 || !kvi_child_at(g, page, &f, (uint32_t)slot, &ref)))
             return kvi_tree_damaged(tree, pgno, "branch page with a bad cell");
-        kvi_tree_prefetch(view, ref, level - 1);
+        kvi_tree_ask(view, ref, level - 1);
     }
-    return kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, leaf_out);
+    rc = kvi_view_page(view, ref, KVI_PAGE_LEAF, 0, &page);
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    *leaf_out = page;
+    *frame_out = kvi_node_frame(g, page);
+    if (KVI_UNLIKELY(!kvi_frame_ok(g, frame_out, true)))
+        return kvi_tree_damaged(tree, ref.pgno, "leaf page with a bad frame");
+    return 0;
 }
 
 /* The same in a write txn, through the pager; with a user's order in any txn, and then by the probe
@@ -148,6 +159,7 @@ static KVI_NOINLINE int get_shaped(struct kvi_tree *tree, struct kvi_key key,
                                    struct kvi_tree_value *value_out)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_node_frame frame;
     struct kvi_probe probe;
     const uint8_t *leaf;
     bool exact = false;
@@ -159,9 +171,7 @@ static KVI_NOINLINE int get_shaped(struct kvi_tree *tree, struct kvi_key key,
     if (tree->pager || tree->shape.custom)
         rc = find_leaf_slowly(tree, probe.separator, tree->shape.custom ? &probe : NULL, &leaf);
     else
-        rc = find_leaf(tree, probe.separator, &leaf);
-    if (!rc && KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
-        rc = kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
+        rc = find_leaf(tree, (struct kvi_sought){probe.separator, 0, false}, &leaf, &frame);
     if (!rc)
         slot = kvi_leaf_probe(g, &tree->shape, leaf, &probe, &exact);
     kvi_probe_release(&probe);
@@ -172,57 +182,113 @@ static KVI_NOINLINE int get_shaped(struct kvi_tree *tree, struct kvi_key key,
     return load(tree, leaf, slot, exact, value_out);
 }
 
-/* Integer keys without duplicates, in a read txn: the same bytes are the same key, so that the cell
- * to which the heads lead is compared as it stands. */
+/* In a plain tree, in a write txn. */
+static KVI_NOINLINE int get_slowly(struct kvi_tree *tree, struct kvi_key key,
+                                   struct kvi_tree_value *value_out)
+{
+    const uint8_t *leaf;
+    bool exact;
+    int rc = find_leaf_slowly(tree, key, NULL, &leaf);
+    int slot;
+
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    slot = kvi_leaf_find(kvi_tree_geometry(tree), leaf, key, &exact);
+    return load(tree, leaf, slot, exact, value_out);
+}
+
+/* Several keys of the leaf have the head that leads to `slot`, and the first is not this one. */
+static KVI_NOINLINE int get_tied(struct kvi_tree *tree, struct kvi_key key, const uint8_t *leaf,
+                                 struct kvi_tree_value *value_out)
+{
+    bool exact;
+    int slot;
+
+    if (!tree->shape.plain)
+        return get_shaped(tree, key, value_out);
+    slot = kvi_leaf_find(kvi_tree_geometry(tree), leaf, key, &exact);
+    return load(tree, leaf, slot, exact, value_out);
+}
+
+/* A table without duplicates in which the same bytes are the same key, in a read txn: the cell to
+ * which the heads lead is compared as it stands. */
+static KVI_ALWAYS_INLINE int get_record(struct kvi_tree *tree, struct kvi_key key,
+                                        struct kvi_sought sought, struct kvi_tree_value *value_out)
+{
+    const struct kvi_geometry *g = kvi_tree_geometry(tree);
+    struct kvi_node_frame f;
+    struct kvi_leaf_cell cell;
+    const uint8_t *leaf = NULL;
+    uint32_t slot;
+    int rc = find_leaf(tree, sought, &leaf, &f);
+    bool same;
+
+    if (KVI_UNLIKELY(rc))
+        return rc;
+    if (KVI_UNLIKELY(f.flags != tree->leaf_flags))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
+    slot = kvi_find_record(leaf, &f, sought);
+    if (slot >= f.count)
+        return KV_ENOTFOUND;
+    __builtin_prefetch(leaf + kvi_node_off(&f, leaf, slot) + KVI_PREFETCH_LINE_BYTES);
+    if (KVI_UNLIKELY(!kvi_leaf_cell_parse(g, &f, leaf, slot, &cell)))
+        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
+    if (sought.is_word)
+        same = cell.key_bytes == sizeof(sought.word) &&
+               kvi_fast_load64(cell.key) == kvi_fast_load64(key.data);
+    else
+        same = kvi_tail_compare(cell.key, cell.key_bytes, key.data, key.size,
+                                f.prefix_bytes + KVI_HEAD_BYTES) == 0;
+    if (KVI_UNLIKELY(!same))
+        return get_tied(tree, key, leaf, value_out);
+    if (KVI_UNLIKELY(cell.kind != KVI_CELL_VALUE))
+        return kvi_value_load(tree, &cell, value_out);
+    *value_out = (struct kvi_tree_value){cell.payload, cell.payload_bytes, KVI_CELL_VALUE};
+    return 0;
+}
+
+static KVI_NOINLINE int get_word(struct kvi_tree *tree, struct kvi_key key,
+                                 struct kvi_tree_value *value_out)
+{
+    struct kvi_sought sought = {key, kvi_fast_load64_be(key.data), true};
+
+    return get_record(tree, key, sought, value_out);
+}
+
+static KVI_NOINLINE int get_bytes(struct kvi_tree *tree, struct kvi_key key,
+                                  struct kvi_tree_value *value_out)
+{
+    struct kvi_sought sought = {key, 0, false};
+
+    return get_record(tree, key, sought, value_out);
+}
+
 static KVI_NOINLINE int get_integer(struct kvi_tree *tree, struct kvi_key key,
                                     struct kvi_tree_value *value_out)
 {
-    const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    struct kvi_leaf_cell cell;
-    const uint8_t *leaf;
-    uint64_t normal;
-    int rc, slot;
+    uint64_t word = kvi_fast_load64(key.data);
+    uint8_t normal[sizeof(word)];
+    struct kvi_sought sought = {{normal, sizeof(word)}, word, true};
 
-    if (KVI_UNLIKELY(key.size != sizeof(normal)))
-        return get_shaped(tree, key, value_out);
-    normal = __builtin_bswap64(kvi_le_load64(key.data));
-    kvi_le_store64((uint8_t *)&normal, normal);
-    rc = find_leaf(tree, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)}, &leaf);
-    if (KVI_UNLIKELY(rc))
-        return rc;
-    if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf) || kvi_header_flags(leaf) != tree->leaf_flags))
-        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
-    slot = kvi_leaf_aim(g, leaf, (struct kvi_key){(const uint8_t *)&normal, sizeof(normal)});
-    if (slot >= (int)kvi_header_count(leaf))
-        return KV_ENOTFOUND;
-    if (KVI_UNLIKELY(!kvi_leaf_cell_at(g, leaf, (unsigned)slot, &cell)))
-        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad cell");
-    if (KVI_LIKELY(cell.key_bytes == key.size && memcmp(cell.key, key.data, sizeof(normal)) == 0))
-        return kvi_value_load(tree, &cell, value_out);
-    return get_shaped(tree, key, value_out); /* another with this head */
+    kvi_fast_store64_be(normal, word);
+    return get_record(tree, key, sought, value_out);
 }
 
 int kvi_tree_get(struct kvi_tree *tree, struct kvi_key key, struct kvi_tree_value *value_out)
 {
-    const struct kvi_geometry *g = kvi_tree_geometry(tree);
-    const uint8_t *leaf;
-    bool exact;
     int rc = check_depth(tree);
-    int slot;
 
-    memset(value_out, 0, sizeof(*value_out));
+    *value_out = (struct kvi_tree_value){NULL, 0, KVI_CELL_VALUE};
     if (KVI_UNLIKELY(rc))
         return rc;
-    if (KVI_UNLIKELY(!tree->shape.plain)) {
-        if (!tree->pager && tree->shape.key_order == KV_ORDER_UINT && !tree->shape.duplicates)
-            return get_integer(tree, key, value_out);
-        return get_shaped(tree, key, value_out);
+    if (KVI_LIKELY(tree->shape.plain)) {
+        if (KVI_UNLIKELY(tree->pager != NULL))
+            return get_slowly(tree, key, value_out);
+        return key.size == sizeof(uint64_t) ? get_word(tree, key, value_out)
+                                            : get_bytes(tree, key, value_out);
     }
-    rc = tree->pager ? find_leaf_slowly(tree, key, NULL, &leaf) : find_leaf(tree, key, &leaf);
-    if (KVI_UNLIKELY(rc))
-        return rc;
-    if (KVI_UNLIKELY(!kvi_node_frame_ok(g, leaf)))
-        return kvi_tree_damaged(tree, kvi_header_pgno(leaf), "leaf page with a bad frame");
-    slot = kvi_leaf_find(g, leaf, key, &exact);
-    return load(tree, leaf, slot, exact, value_out);
+    if (!tree->pager && tree->shape.key_order == KV_ORDER_UINT && !tree->shape.duplicates &&
+        key.size == sizeof(uint64_t))
+        return get_integer(tree, key, value_out);
+    return get_shaped(tree, key, value_out);
 }

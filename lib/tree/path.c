@@ -110,7 +110,9 @@ static int enter_read(struct kvi_tree *tree, struct kvi_path *path, unsigned ind
 
         if (rc)
             return rc;
-        if (ref.tag)
+        if (!tree->pager)
+            kvi_tree_ask(tree->view, ref, level);
+        else if (ref.tag)
             kvi_tree_prefetch(tree->view, ref, level);
     }
     return kvi_tree_page(tree, ref, level, &step->page);

@@ -92,6 +92,36 @@ static inline void kvi_tree_prefetch(const struct kvi_view *view, struct kvi_ref
         __builtin_prefetch(page + i * KVI_PREFETCH_LINE_BYTES);
 }
 
+/* A load whose value is not used: of a page whose translation the processor does not have, a
+ * prefetch may be lost. */
+static inline void kvi_tree_load_line(const uint8_t *at)
+{
+    (void)*(const volatile uint8_t *)at;
+}
+
+/* The same as kvi_tree_prefetch where pages are read through a view alone, and so are in the file:
+ * a write txn's own may lie behind its end, where a load is SIGBUS. */
+static KVI_ALWAYS_INLINE void kvi_tree_ask(const struct kvi_view *view, struct kvi_ref ref,
+                                           unsigned level)
+{
+    const struct kvi_map *map = view->map;
+    const uint8_t *page;
+
+    if (KVI_UNLIKELY(ref.pgno >= view->page_end || ref.pgno >= map->pages_max))
+        return;
+    page = map->base + (ref.pgno << map->geometry.page_shift);
+    __builtin_prefetch((const void *)&map->notes[ref.pgno]);
+    kvi_tree_load_line(page);
+    if (level == 0) {
+        for (unsigned i = 1; i < KVI_PREFETCH_LEAF_LINES; i++)
+            kvi_tree_load_line(page + i * KVI_PREFETCH_LINE_BYTES);
+        return;
+    }
+#pragma GCC unroll 16
+    for (unsigned i = 1; i < KVI_PREFETCH_BRANCH_LINES; i++)
+        __builtin_prefetch(page + i * KVI_PREFETCH_LINE_BYTES);
+}
+
 /* KV_ECORRUPT for a page of this tree. */
 int kvi_tree_damaged(const struct kvi_tree *tree, uint64_t pgno, const char *what) KVI_COLD;
 
