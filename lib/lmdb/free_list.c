@@ -120,8 +120,10 @@ int kvi_lmdb_free_get(struct kvi_lmdb_free *free_list, MDB_cursor_op op, MDB_val
         free_list->ended = false;
         return give(free_list, key, data);
     case MDB_NEXT:
+    case MDB_NEXT_DUP:
     case MDB_NEXT_NODUP:
     case MDB_PREV:
+    case MDB_PREV_DUP:
     case MDB_PREV_NODUP:
         return step(free_list, key, data);
     case MDB_GET_CURRENT:
@@ -130,9 +132,6 @@ int kvi_lmdb_free_get(struct kvi_lmdb_free *free_list, MDB_cursor_op op, MDB_val
     case MDB_SET_KEY:
     case MDB_SET_RANGE:
         return search(free_list, op, key, data);
-    case MDB_NEXT_DUP:
-    case MDB_PREV_DUP:
-        return MDB_NOTFOUND;
     case MDB_GET_BOTH:
     case MDB_GET_BOTH_RANGE:
     case MDB_GET_MULTIPLE:
