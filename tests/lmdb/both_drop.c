@@ -10,9 +10,11 @@
 
 static MDB_env *env_of(const char *name)
 {
+    static unsigned number;
+    MDB_val numbered = val_format("%u %s", ++number, name);
     MDB_env *env;
 
-    part(name);
+    part(numbered.mv_data);
     MUST(mdb_env_create(&env));
     MUST(mdb_env_set_maxdbs(env, 6));
     MUST(mdb_env_open(env, ".", 0, 0664));
