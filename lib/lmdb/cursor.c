@@ -123,8 +123,9 @@ int kvi_lmdb_cursor_ready(MDB_cursor *cursor)
     if (KVI_LMDB_LIKELY(!(cursor->state & (KVI_LMDB_CLOSED | KVI_LMDB_NOTED))))
         return 0;
     if (cursor->state & KVI_LMDB_CLOSED) {
-        if (kvi_lmdb_stale(txn, cursor->dbi))
-            return MDB_BAD_DBI;
+        rc = kvi_lmdb_meet(txn, cursor->dbi);
+        if (rc)
+            return rc;
         rc = kv_cursor_open(txn->kv, txn->env->tables[cursor->dbi].kv, &cursor->kv);
         if (rc)
             return kvi_lmdb_result(rc);

@@ -100,11 +100,25 @@ static void seen_copy(MDB_txn *txn)
     txn->table_count = env->table_count;
     for (MDB_dbi i = 0; i < txn->table_count; i++) {
         txn->seen[i] = env->tables[i].shared ? KVI_LMDB_SEEN_VALID : 0;
+        if (i < KVI_LMDB_CORE_DBIS)
+            txn->seen[i] |= KVI_LMDB_SEEN_MET;
         if (txn->seqs)
             txn->seqs[i] = env->tables[i].seq;
     }
     pthread_mutex_unlock(&env->mutex);
     txn->seen_count = txn->table_count;
+    txn->seen_id = txn->id;
+}
+
+/* What was copied for an earlier txn still holds, but not that the tables are there. */
+static void seen_again(MDB_txn *txn)
+{
+    txn->table_count = txn->seen_count;
+    if (txn->seen_id == txn->id && txn->flags & KVI_LMDB_TXN_RDONLY)
+        return;
+    txn->seen_id = txn->id;
+    for (MDB_dbi i = KVI_LMDB_CORE_DBIS; i < txn->table_count; i++)
+        txn->seen[i] &= (uint8_t)~KVI_LMDB_SEEN_MET;
 }
 
 void kvi_lmdb_seen_begin(MDB_txn *txn)
@@ -114,7 +128,7 @@ void kvi_lmdb_seen_begin(MDB_txn *txn)
     if (!parent) {
         if (txn->tables_version ==
             atomic_load_explicit(&txn->env->tables_version, memory_order_acquire))
-            txn->table_count = txn->seen_count;
+            seen_again(txn);
         else
             seen_copy(txn);
         return;
@@ -219,7 +233,7 @@ static int open_main(MDB_txn *txn, unsigned flags)
     struct kvi_lmdb_table *table = &txn->env->tables[KVI_LMDB_MAIN_DBI];
     unsigned present = 0;
     unsigned added;
-    int rc = kvi_lmdb_flags_read(txn->kv, KV_MAIN_TABLE, &present);
+    int rc = kvi_lmdb_flags_read(txn->kv, KV_MAIN_TABLE, &present, &table->kept);
 
     if (rc)
         return kvi_lmdb_result(rc);
@@ -266,7 +280,8 @@ static int slot_find(const MDB_txn *txn, const char *name, MDB_dbi *dbi_out, boo
 }
 
 /* Takes the slot for the table: seen by this txn alone so far. The mutex is held. */
-static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name, kv_table kv, unsigned flags)
+static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name,
+                     const struct kvi_lmdb_table *found)
 {
     struct kvi_lmdb_table *table = &txn->env->tables[dbi];
     char *copy = strdup(name);
@@ -275,8 +290,9 @@ static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name, kv_table kv, u
         return ENOMEM;
     free(table->name);
     table->name = copy;
-    table->kv = kv;
-    table->flags = flags;
+    table->kv = found->kv;
+    table->flags = found->flags;
+    table->kept = found->kept;
     table->order = NULL;
     table->shared = false;
     table->seq++;
@@ -284,7 +300,7 @@ static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name, kv_table kv, u
         memset(txn->seen + txn->table_count, 0, dbi - txn->table_count);
         txn->table_count = dbi + 1;
     }
-    txn->seen[dbi] = KVI_LMDB_SEEN_VALID | KVI_LMDB_SEEN_NEW;
+    txn->seen[dbi] = KVI_LMDB_SEEN_VALID | KVI_LMDB_SEEN_NEW | KVI_LMDB_SEEN_MET;
     txn->tables_version = 0;
     if (txn->seqs)
         txn->seqs[dbi] = table->seq;
@@ -292,7 +308,7 @@ static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name, kv_table kv, u
 }
 
 /* Makes the table, which is not there. */
-static int table_create(MDB_txn *txn, const char *name, unsigned flags, kv_table *kv_out)
+static int table_create(MDB_txn *txn, const char *name, struct kvi_lmdb_table *found)
 {
     struct kv_table_options options;
     uint64_t before;
@@ -300,47 +316,65 @@ static int table_create(MDB_txn *txn, const char *name, unsigned flags, kv_table
 
     if (strlen(name) > KVI_LMDB_KEY_MAX)
         return MDB_BAD_VALSIZE;
-    kvi_lmdb_options_of(flags, NULL, NULL, &options);
-    rc = kv_table_open(txn->kv, name, KV_CREATE, &options, kv_out);
+    kvi_lmdb_options_of(found->flags, NULL, NULL, &options);
+    rc = kv_table_open(txn->kv, name, KV_CREATE, &options, &found->kv);
     if (rc == KV_EINCOMPATIBLE) { /* the main table has a user's order: it gives way */
         rc = kvi_lmdb_main_change(txn, txn->env->tables[KVI_LMDB_MAIN_DBI].flags);
         if (rc)
             return rc;
-        rc = kv_table_open(txn->kv, name, KV_CREATE, &options, kv_out);
+        rc = kv_table_open(txn->kv, name, KV_CREATE, &options, &found->kv);
     }
-    if (!rc && flags)
-        rc = kv_sequence(txn->kv, *kv_out, flags, &before);
+    if (!rc && found->flags)
+        rc = kv_sequence(txn->kv, found->kv, found->flags, &before);
+    found->kept = found->flags;
     return kvi_lmdb_changed(txn, rc);
 }
 
 /* The table's handle in kv.h and its flags; made if that is asked for. */
-static int table_find(MDB_txn *txn, const char *name, unsigned flags, kv_table *kv_out,
-                      unsigned *flags_out)
+static int table_find(MDB_txn *txn, const char *name, unsigned flags, struct kvi_lmdb_table *found)
 {
     int rc;
 
     if (!*name)
         return MDB_BAD_VALSIZE;
     rc = strlen(name) > KVI_LMDB_KEY_MAX ? KV_ENOTFOUND
-                                         : kv_table_open(txn->kv, name, 0, NULL, kv_out);
+                                         : kv_table_open(txn->kv, name, 0, NULL, &found->kv);
     if (rc == KV_ENOTFOUND || rc == KV_EKEYSIZE) {
         if (!(flags & MDB_CREATE))
             return MDB_NOTFOUND;
         if (txn->flags & KVI_LMDB_TXN_RDONLY)
             return EACCES;
-        *flags_out = flags & KVI_LMDB_TABLE_FLAGS;
-        return table_create(txn, name, *flags_out, kv_out);
+        found->flags = flags & KVI_LMDB_TABLE_FLAGS;
+        return table_create(txn, name, found);
     }
     if (!rc)
-        rc = kvi_lmdb_flags_read(txn->kv, *kv_out, flags_out);
+        rc = kvi_lmdb_flags_read(txn->kv, found->kv, &found->flags, &found->kept);
     return kvi_lmdb_result(rc);
+}
+
+int kvi_lmdb_table_meet(MDB_txn *txn, MDB_dbi dbi)
+{
+    const struct kvi_lmdb_table *table = &txn->env->tables[dbi];
+    uint64_t kept;
+    int rc;
+
+    if (kvi_lmdb_stale(txn, dbi))
+        return MDB_BAD_DBI;
+    rc = kv_sequence(txn->kv, table->kv, 0, &kept);
+    if (rc)
+        return kvi_lmdb_result(rc);
+    if (kept != table->kept)
+        return MDB_INCOMPATIBLE;
+    txn->seen[dbi] |= KVI_LMDB_SEEN_MET;
+    return 0;
 }
 
 /* The main table's flags decide whether there can be named ones. */
 static int main_mixes(MDB_txn *txn, bool *mixes_out)
 {
     unsigned present = 0;
-    int rc = kvi_lmdb_flags_read(txn->kv, KV_MAIN_TABLE, &present);
+    uint64_t kept;
+    int rc = kvi_lmdb_flags_read(txn->kv, KV_MAIN_TABLE, &present, &kept);
 
     *mixes_out = !((present | txn->main_flags) & (MDB_DUPSORT | MDB_INTEGERKEY));
     return kvi_lmdb_result(rc);
@@ -351,8 +385,7 @@ static int open_named(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *d
     MDB_env *env = txn->env;
     bool found;
     bool mixes;
-    kv_table kv;
-    unsigned table_flags;
+    struct kvi_lmdb_table table;
     MDB_dbi dbi;
     int rc;
 
@@ -367,13 +400,13 @@ static int open_named(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *d
     if (!rc && !mixes)
         return flags & MDB_CREATE ? MDB_INCOMPATIBLE : MDB_NOTFOUND;
     if (!rc)
-        rc = table_find(txn, name, flags, &kv, &table_flags);
+        rc = table_find(txn, name, flags, &table);
     if (rc)
         return rc;
     pthread_mutex_lock(&env->mutex);
     rc = slot_find(txn, name, &dbi, &found);
     if (!rc)
-        rc = slot_take(txn, dbi, name, kv, table_flags);
+        rc = slot_take(txn, dbi, name, &table);
     pthread_mutex_unlock(&env->mutex);
     if (rc)
         return rc;
@@ -430,6 +463,7 @@ int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lm
     struct kv_table_stat stat;
     char text[KVI_LMDB_KEY_MAX + 1];
     unsigned flags = 0;
+    uint64_t kept;
     kv_table kv;
     int rc;
 
@@ -440,7 +474,7 @@ int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lm
     text[name->size] = 0;
     rc = kv_table_open(txn->kv, text, 0, NULL, &kv);
     if (!rc)
-        rc = kvi_lmdb_flags_read(txn->kv, kv, &flags);
+        rc = kvi_lmdb_flags_read(txn->kv, kv, &flags, &kept);
     if (!rc)
         rc = kv_table_options(txn->kv, kv, &options);
     if (!rc)
@@ -535,6 +569,9 @@ KVI_LMDB_API int mdb_drop(MDB_txn *txn, MDB_dbi dbi, int del)
         return MDB_BAD_DBI;
     if (txn->flags & KVI_LMDB_TXN_BLOCKED)
         return MDB_BAD_TXN;
+    rc = kvi_lmdb_meet(txn, dbi);
+    if (rc && rc != MDB_NOTFOUND)
+        return rc;
     kvi_lmdb_cursors_drop(txn, dbi);
     if (!del || dbi == KVI_LMDB_MAIN_DBI)
         return kvi_lmdb_changed(txn, empty(txn, dbi));

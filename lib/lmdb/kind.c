@@ -60,13 +60,12 @@ static unsigned flags_of(const struct kv_table_options *o)
     return flags;
 }
 
-int kvi_lmdb_flags_read(struct kv_txn *kv, kv_table table, unsigned *flags_out)
+int kvi_lmdb_flags_read(struct kv_txn *kv, kv_table table, unsigned *flags_out, uint64_t *kept_out)
 {
     struct kv_table_options options;
-    uint64_t kept;
-    int rc = kv_sequence(kv, table, 0, &kept);
+    int rc = kv_sequence(kv, table, 0, kept_out);
 
-    *flags_out = (unsigned)kept & KVI_LMDB_TABLE_FLAGS;
+    *flags_out = (unsigned)*kept_out & KVI_LMDB_TABLE_FLAGS;
     if (rc || *flags_out)
         return rc;
     rc = kv_table_options(kv, table, &options);

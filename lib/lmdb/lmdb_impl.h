@@ -78,6 +78,7 @@ struct kvi_lmdb_table {
     char *name; /* NULL: a free slot (0 and 1 have "") */
     kv_table kv;
     unsigned flags; /* persistent ones, as mdb_dbi_flags gives them */
+    uint64_t kept;  /* the table's kv sequence, which holds them */
     unsigned seq;   /* raised when the slot is closed: who holds an older number has MDB_BAD_DBI */
     bool shared;    /* what opened it was committed: txns that begin from now on see it */
     bool custom;    /* has a comparator that is not LMDB's for its flags: kvi_lmdb_ready */
@@ -90,7 +91,8 @@ struct kvi_lmdb_table {
 enum kvi_lmdb_seen {
     KVI_LMDB_SEEN_VALID = 1, /* may be used in this txn */
     KVI_LMDB_SEEN_NEW = 2,   /* opened in it: closed again if it aborts */
-    KVI_LMDB_SEEN_READY = 4  /* kvi_lmdb_ready was called: the table is changed in this txn */
+    KVI_LMDB_SEEN_READY = 4, /* kvi_lmdb_ready was called: the table is changed in this txn */
+    KVI_LMDB_SEEN_MET = 8 /* kvi_lmdb_meet was called: the table is there, and as it was opened */
 };
 
 /* ---- Env (env.c, files.c, info.c, copy.c, readers.c) ---- */
@@ -174,6 +176,7 @@ struct MDB_txn {
     unsigned flags;
     MDB_dbi table_count; /* slots below it are known to this txn; 0: it has ended */
     MDB_dbi seen_count;  /* the same as of tables_version */
+    size_t seen_id;      /* the txnid for which tables were met */
     uint8_t *seen;       /* enum kvi_lmdb_seen, a byte a slot of the env */
     unsigned *seqs;      /* of each slot, as the txn met it; NULL in read txns, which do not care */
     uint32_t tables_version;      /* of the env, when `seen` was copied; 0: changed since */
@@ -298,6 +301,8 @@ void kvi_lmdb_seen_end(MDB_txn *txn, bool keep);
 struct kvi_lmdb_opened;
 int kvi_lmdb_opened(const MDB_txn *txn, struct kvi_lmdb_opened **opened_out);
 void kvi_lmdb_opened_close(MDB_env *env, const struct kvi_lmdb_opened *opened);
+/* dbi.c: behind kvi_lmdb_meet. */
+int kvi_lmdb_table_meet(MDB_txn *txn, MDB_dbi dbi);
 /* order.c: behind kvi_lmdb_ready. */
 int kvi_lmdb_table_ready(MDB_txn *txn, MDB_dbi dbi);
 /* order.c: after KV_EKEYSIZE (keys) or KV_EVALSIZE (values) of a put, which LMDB would not give: a
@@ -324,8 +329,8 @@ int kvi_lmdb_main_meet(MDB_env *env);
 /* kind.c: options of a table with these flags; names of comparators, or NULL. */
 void kvi_lmdb_options_of(unsigned flags, const char *key_name, const char *value_name,
                          struct kv_table_options *options_out);
-/* kind.c: a table's flags; a result of kv.h. */
-int kvi_lmdb_flags_read(struct kv_txn *kv, kv_table table, unsigned *flags_out);
+/* kind.c: a table's flags, and the sequence that holds them; a result of kv.h. */
+int kvi_lmdb_flags_read(struct kv_txn *kv, kv_table table, unsigned *flags_out, uint64_t *kept_out);
 /* kind.c: makes the table one of this kind, as far as its records allow it. */
 int kvi_lmdb_rebuild(MDB_txn *txn, const struct kvi_lmdb_table *table,
                      const struct kv_table_options *options);
@@ -351,6 +356,13 @@ static inline bool kvi_lmdb_seen(const MDB_txn *txn, MDB_dbi dbi)
 static inline bool kvi_lmdb_stale(const MDB_txn *txn, MDB_dbi dbi)
 {
     return txn->seqs && txn->seqs[dbi] != txn->env->tables[dbi].seq;
+}
+
+/* To be called before a table is used, through a handle that the txn sees. MDB_BAD_DBI: see above;
+ * MDB_NOTFOUND: the snapshot has no such table; MDB_INCOMPATIBLE: it has other flags now. */
+static inline int kvi_lmdb_meet(MDB_txn *txn, MDB_dbi dbi)
+{
+    return txn->seen[dbi] & KVI_LMDB_SEEN_MET ? 0 : kvi_lmdb_table_meet(txn, dbi);
 }
 
 /* To be called before a record is put or deleted: from here on the table is stored in the order of

@@ -166,7 +166,7 @@ int kvi_lmdb_main_meet(MDB_env *env)
     kvi_lmdb_orders_default(env, KVI_LMDB_MAIN_DBI);
     if (rc)
         return 0;
-    rc = kvi_lmdb_flags_read(kv, KV_MAIN_TABLE, &table->flags);
+    rc = kvi_lmdb_flags_read(kv, KV_MAIN_TABLE, &table->flags, &table->kept);
     kvi_lmdb_orders_default(env, KVI_LMDB_MAIN_DBI);
     if (!rc)
         rc = order_meet(env, kv, table);

@@ -39,8 +39,9 @@ KVI_LMDB_API int mdb_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
         return EINVAL;
     if (KVI_LMDB_UNLIKELY(txn->flags & KVI_LMDB_TXN_BLOCKED))
         return MDB_BAD_TXN;
-    if (KVI_LMDB_UNLIKELY(kvi_lmdb_stale(txn, dbi)))
-        return MDB_BAD_DBI;
+    rc = kvi_lmdb_meet(txn, dbi);
+    if (KVI_LMDB_UNLIKELY(rc))
+        return rc;
     rc = kv_get(txn->kv, txn->env->tables[dbi].kv, kvi_lmdb_val(key), &found);
     if (KVI_LMDB_UNLIKELY(rc || key->mv_size == 0))
         return get_other(txn, dbi, key, data, rc);
@@ -73,8 +74,9 @@ KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
         return EINVAL;
     if (KVI_LMDB_UNLIKELY(txn->flags & (KVI_LMDB_TXN_RDONLY | KVI_LMDB_TXN_BLOCKED)))
         return txn->flags & KVI_LMDB_TXN_RDONLY ? EACCES : MDB_BAD_TXN;
-    if (KVI_LMDB_UNLIKELY(kvi_lmdb_stale(txn, dbi)))
-        return MDB_BAD_DBI;
+    rc = kvi_lmdb_meet(txn, dbi);
+    if (KVI_LMDB_UNLIKELY(rc))
+        return rc;
     if (KVI_LMDB_UNLIKELY(key->mv_size - 1 >= KVI_LMDB_KEY_MAX ||
                           kvi_lmdb_table_flags(txn, dbi) & MDB_DUPSORT ||
                           flags & (MDB_APPEND | MDB_APPENDDUP | MDB_RESERVE)))
@@ -129,10 +131,11 @@ KVI_LMDB_API int mdb_del(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
         return EINVAL;
     if (txn->flags & (KVI_LMDB_TXN_RDONLY | KVI_LMDB_TXN_BLOCKED))
         return txn->flags & KVI_LMDB_TXN_RDONLY ? EACCES : MDB_BAD_TXN;
-    if (kvi_lmdb_stale(txn, dbi))
-        return MDB_BAD_DBI;
     if (key->mv_size == 0)
         return MDB_BAD_VALSIZE;
+    rc = kvi_lmdb_meet(txn, dbi);
+    if (rc)
+        return rc;
     if (!(kvi_lmdb_table_flags(txn, dbi) & MDB_DUPSORT))
         data = NULL;
     if (data && data->mv_size == 0)

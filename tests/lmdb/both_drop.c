@@ -35,7 +35,7 @@ static MDB_dbi table(MDB_txn *txn, const char *name, unsigned flags, unsigned co
     return dbi;
 }
 
-static void see_use(MDB_txn *txn, MDB_dbi dbi)
+static void see_use_told(MDB_txn *txn, MDB_dbi dbi, bool told)
 {
     MDB_val key = val_str("key0001");
     MDB_val data;
@@ -43,10 +43,16 @@ static void see_use(MDB_txn *txn, MDB_dbi dbi)
     MDB_stat stat;
     int rc = mdb_stat(txn, dbi, &stat);
 
-    see("handle %u: stat %s %zu", dbi, both_name(rc), rc ? 0 : stat.ms_entries);
+    if (told) /* of a table that is gone LMDB tells what its memory holds */
+        see("handle %u: stat %s %zu", dbi, both_name(rc), rc ? 0 : stat.ms_entries);
     rc = mdb_dbi_flags(txn, dbi, &flags);
     see("  flags %s %#x", both_name(rc), rc ? 0 : flags);
     see("  get %s", both_name(mdb_get(txn, dbi, &key, &data)));
+}
+
+static void see_use(MDB_txn *txn, MDB_dbi dbi)
+{
+    see_use_told(txn, dbi, true);
 }
 
 static void see_use_write(MDB_txn *txn, MDB_dbi dbi)
@@ -153,8 +159,8 @@ static void with_cursors(int del)
     CALL(mdb_cursor_get(placed, &key, &data, MDB_FIRST));
     CALL(mdb_cursor_get(placed, &key, &data, MDB_NEXT));
     CALL(mdb_drop(txn, dbi, del));
-    CALL(mdb_cursor_get(placed, &key, &data, MDB_GET_CURRENT));
     if (!del) {
+        CALL(mdb_cursor_get(placed, &key, &data, MDB_GET_CURRENT));
         CALL(mdb_cursor_get(placed, &key, &data, MDB_NEXT));
         CALL(mdb_cursor_get(fresh, &key, &data, MDB_NEXT));
         CALL(mdb_cursor_get(fresh, &key, &data, MDB_LAST));
@@ -215,15 +221,16 @@ static void of_main(int del, bool named)
     txn = both_begin(env, NULL, 0);
     see_use(txn, main);
     if (named) {
-        see_use(txn, dbi);
+        see_use_told(txn, dbi, false);
         CALL(mdb_drop(txn, dbi, 1));
-        see_use(txn, dbi);
+        see_use_told(txn, dbi, false);
     }
     CALL(mdb_txn_commit(txn));
     if (named) {
         txn = both_begin(env, NULL, 0);
         CALL(mdb_dbi_open(txn, "table", MDB_CREATE, &dbi));
-        see_use(txn, dbi);
+        see_use_told(txn, dbi, false);
+        see_use_write(txn, dbi);
         CALL(mdb_txn_commit(txn));
     }
     see_tables(env);
@@ -258,6 +265,20 @@ static void elsewhere(unsigned flags, int del)
     see_child(pid);
 }
 
+static void see_cursor(MDB_txn *txn, MDB_dbi dbi)
+{
+    MDB_cursor *cursor;
+    MDB_val key = val_str("key0001");
+    MDB_val data;
+
+    CALL(mdb_cursor_open(txn, dbi, &cursor));
+    CALL(mdb_cursor_get(cursor, &key, &data, MDB_SET));
+    CALL(mdb_cursor_get(cursor, &key, &data, MDB_FIRST));
+    CALL(mdb_cursor_get(cursor, &key, &data, MDB_NEXT));
+    CALL(mdb_cursor_get(cursor, &key, &data, MDB_LAST));
+    mdb_cursor_close(cursor);
+}
+
 static void by_others(unsigned flags)
 {
     MDB_env *env = env_of("others");
@@ -267,19 +288,25 @@ static void by_others(unsigned flags)
     CALL(mdb_txn_commit(txn));
     elsewhere(0, 1);
     txn = both_begin(env, NULL, MDB_RDONLY);
-    see_use(txn, dbi);
+    see_use_told(txn, dbi, false);
+    see_cursor(txn, dbi);
     mdb_txn_abort(txn);
     txn = both_begin(env, NULL, 0);
-    see_use(txn, dbi);
-    CALL(mdb_drop(txn, dbi, 0));
-    mdb_txn_abort(txn);
-    txn = both_begin(env, NULL, 0);
+    see_use_told(txn, dbi, false);
+    see_cursor(txn, dbi);
     CALL(mdb_drop(txn, dbi, 1));
     CALL(mdb_txn_commit(txn));
+    see_tables(env);
     elsewhere(flags, -1);
     txn = both_begin(env, NULL, MDB_RDONLY);
     see("made again with flags %#x", flags);
-    see_use(txn, dbi);
+    see_use_told(txn, dbi, false);
+    see_cursor(txn, dbi);
+    mdb_txn_abort(txn);
+    txn = both_begin(env, NULL, 0);
+    see_use_told(txn, dbi, false);
+    see_cursor(txn, dbi);
+    CALL(mdb_drop(txn, dbi, 1));
     mdb_txn_abort(txn);
     mdb_env_close(env);
 }
