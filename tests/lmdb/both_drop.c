@@ -230,7 +230,6 @@ static void of_main(int del, bool named)
         txn = both_begin(env, NULL, 0);
         CALL(mdb_dbi_open(txn, "table", MDB_CREATE, &dbi));
         see_use_told(txn, dbi, false);
-        see_use_write(txn, dbi);
         CALL(mdb_txn_commit(txn));
     }
     see_tables(env);
