@@ -70,7 +70,7 @@ KVI_LMDB_API int mdb_env_copyfd2(MDB_env *env, mdb_filehandle_t fd, unsigned int
 
     if (rc)
         return rc;
-    rc = kvi_lmdb_result(kv_env_copy_fd(txn->kv, fd, &options));
+    rc = fd < 0 ? EBADF : kvi_lmdb_result(kv_env_copy_fd(txn->kv, fd, &options));
     mdb_txn_abort(txn);
     return rc;
 }

@@ -25,6 +25,7 @@
 #define FILES_RESERVE_MIN                                                                          \
     ((uint64_t)1 << 40)                   /* bytes of address space, what kv.h takes by itself */
 #define FILES_MAP_MAX ((uint64_t)1 << 46) /* bytes: no process has room for more */
+#define FILES_FILLED_MIN 65536u           /* bytes: a new database has a meta slot there */
 #define FILES_GUARD_TRIES 200             /* a millisecond each */
 
 uint64_t kvi_lmdb_limit(size_t mapsize)
@@ -87,19 +88,28 @@ int kvi_lmdb_files_keep(const MDB_env *env, struct kv_txn *kv)
     return kvi_lmdb_result(rc);
 }
 
+/* In a txn of its own, unless another was faster. */
+static int keep_in(MDB_env *env, struct kv_txn *kv, bool *kept_out)
+{
+    struct kvi_lmdb_kept kept;
+    int rc = kvi_lmdb_result(kvi_lmdb_kept(kv, &kept));
+
+    *kept_out = !rc && !kept.mapsize;
+    return *kept_out ? kvi_lmdb_files_keep(env, kv) : rc;
+}
+
 /* The first commit of a database that was just made. */
 static int keep_first(MDB_env *env)
 {
     struct kv_txn *kv;
+    bool kept;
     int rc = kvi_lmdb_result(kv_txn_begin(env->kv, KV_WRITE, NULL, &kv));
 
     if (rc)
         return rc;
-    if (kv_txn_id(kv) == KVI_LMDB_TXNID_FIRST) { /* else another was faster */
-        rc = kvi_lmdb_files_keep(env, kv);
-        if (!rc)
-            return kvi_lmdb_result(kv_txn_commit(kv));
-    }
+    rc = keep_in(env, kv, &kept);
+    if (!rc && kept)
+        return kvi_lmdb_result(kv_txn_commit(kv));
     kv_txn_abort(kv);
     return rc;
 }
@@ -145,11 +155,21 @@ int kvi_lmdb_files_size(MDB_env *env, size_t size)
 
 /* ---- Open and close ---- */
 
-static bool is_empty_file(const char *path)
+/* Bytes of a plain file; 0 if there is none. */
+static uint64_t size_of(const char *path)
 {
     struct stat st;
 
-    return !stat(path, &st) && S_ISREG(st.st_mode) && st.st_size == 0;
+    return !stat(path, &st) && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+/* Files that KV_FILL_EMPTY may be asked for: empty ones, and those as long as a crash in the middle
+ * of that leaves them. Shorter ones are what LMDB calls invalid, zeros or not. */
+static bool is_fillable(const MDB_env *env)
+{
+    uint64_t size = size_of(env->data_path);
+
+    return size == 0 || size > FILES_FILLED_MIN;
 }
 
 static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
@@ -157,7 +177,9 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
     struct kv_options options = KV_OPTIONS_INIT;
     uint64_t limit = kvi_lmdb_limit(env->mapsize);
 
-    options.flags = KV_NODATALOCK | KV_FILL_EMPTY;
+    options.flags = KV_NODATALOCK;
+    if (is_fillable(env))
+        options.flags |= KV_FILL_EMPTY;
     options.flags |= env->flags & MDB_RDONLY ? KV_READONLY : KV_CREATE;
     if (!env->locked)
         options.flags |= KV_NOLOCK; /* nor is there a reader table that could be full */
@@ -171,18 +193,33 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
     return options;
 }
 
+/* Another process may be filling the file just now, and have come half way. */
+static bool fillable_later(const MDB_env *env, const struct kv_options *options)
+{
+    const struct timespec pause = {0, 2000000};
+
+    if (options->flags & KV_FILL_EMPTY)
+        return false;
+    (void)nanosleep(&pause, NULL);
+    return is_fillable(env);
+}
+
 /* As LMDB goes on without locks where the lock file lies on a read-only file system. */
 static int open_store(MDB_env *env, mdb_mode_t mode)
 {
     struct kv_options options = options_of(env, mode);
     int rc = kv_env_open(env->data_path, &options, &env->kv);
+    bool again = true;
 
-    if (rc == EROFS && env->locked && (env->flags & MDB_RDONLY)) {
+    if (rc == EROFS && env->locked && (env->flags & MDB_RDONLY))
         env->locked = false;
+    else if (rc != KV_ENOTDB || !fillable_later(env, &options))
+        again = false;
+    if (again) {
         options = options_of(env, mode);
         rc = kv_env_open(env->data_path, &options, &env->kv);
     }
-    if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && is_empty_file(env->data_path))
+    if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && size_of(env->data_path) == 0)
         return EBADF; /* LMDB would make it an env, and cannot write */
     return kvi_lmdb_result(rc);
 }

@@ -219,9 +219,11 @@ int kvi_lmdb_result(int kv_result);
 /* The same, for a change in a write txn: marks the txn as changed, or as failed where LMDB would. */
 int kvi_lmdb_changed(MDB_txn *txn, int kv_result);
 
-/* A snapshot's txnid as LMDB counts them. */
+/* A snapshot's txnid as LMDB counts them: without the generation, in the high 16 bits, that goes up
+ * after an unclean end (docs/DURABILITY.md). */
 static inline size_t kvi_lmdb_txnid(uint64_t kv_txnid)
 {
+    kv_txnid &= ((uint64_t)1 << 48) - 1;
     return kv_txnid > KVI_LMDB_TXNID_FIRST ? (size_t)(kv_txnid - KVI_LMDB_TXNID_FIRST) : 0;
 }
 
