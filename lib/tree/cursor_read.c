@@ -47,10 +47,9 @@ struct ahead {
     size_t bytes; /* for each record; 0: nothing */
 };
 
-static struct ahead look_ahead(const struct kvi_cursor *cursor, bool forward)
+static struct ahead look_ahead(const struct kvi_cursor *cursor, unsigned slot, bool forward)
 {
     size_t bytes = cursor->ahead_bytes;
-    unsigned slot = cursor->leaf->slot;
     unsigned passed = forward ? slot : kvi_header_count(cursor->leaf->page) - 1 - slot;
     struct ahead ahead = {NULL, NULL, bytes};
 
@@ -79,7 +78,7 @@ static int read_cells(struct reading *reading)
     struct kvi_node_frame frame = kvi_node_frame(g, page);
     unsigned step = reading->forward ? 1 : -1U;
     unsigned slot = leaf->slot;
-    struct ahead ahead = look_ahead(cursor, reading->forward);
+    struct ahead ahead = look_ahead(cursor, slot, reading->forward);
     size_t run = 1;
 
     if (kvi_cursor_inside(cursor))
@@ -156,13 +155,14 @@ static int read_sets(struct reading *reading)
     struct kvi_node_frame frame = kvi_node_frame(g, page);
     unsigned step = reading->forward ? 1 : -1U;
     unsigned slot = cursor->leaf->slot;
-    struct ahead ahead = look_ahead(cursor, reading->forward);
+    struct ahead ahead;
     size_t run = reading->forward ? cursor->slot_end - 1 - slot : slot - cursor->slot_begin;
 
     if (run > reading->left)
         run = reading->left;
     if (run == 0)
         return 0;
+    ahead = look_ahead(cursor, slot + step, reading->forward);
     for (size_t i = 0; i < run; i++) {
         struct kvi_leaf_cell cell;
 
