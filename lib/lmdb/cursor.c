@@ -155,6 +155,8 @@ static int leave_gap(MDB_cursor *cursor, enum kv_place gap)
         kvi_lmdb_cursor_at(cursor, gap == KV_PLACE_VALUE    ? KVI_LMDB_BEFORE_VALUE
                                    : gap == KV_PLACE_VALUES ? KVI_LMDB_BEHIND_VALUES
                                                             : KVI_LMDB_BEFORE_KEY);
+    if (!rc && gap == KV_PLACE_VALUES)
+        cursor->state |= KVI_LMDB_VALUES_END;
     return rc;
 }
 

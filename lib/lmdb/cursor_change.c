@@ -137,7 +137,8 @@ static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, uns
             cursor->state |= KVI_LMDB_BEFORE_KEY; /* the place was RECORD */
         return rc;
     }
-    cursor->state = flags & MDB_APPEND ? KVI_LMDB_END : 0;
+    cursor->state =
+        (flags & MDB_APPEND ? KVI_LMDB_END : 0) | (flags & MDB_APPENDDUP ? KVI_LMDB_VALUES_END : 0);
     cursor->txn->flags |= KVI_LMDB_TXN_CHANGED;
     return 0;
 }
@@ -241,6 +242,17 @@ KVI_LMDB_API int mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data,
 
 /* ---- Delete ---- */
 
+/* LMDB still remembers that another key stood here before, when one of many values was deleted. */
+static int keep_gap(MDB_cursor *cursor)
+{
+    enum kvi_lmdb_place place;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
+
+    if (!rc && place == KVI_LMDB_BEFORE_VALUE)
+        kvi_lmdb_cursor_at(cursor, KVI_LMDB_BEFORE_KEY);
+    return rc;
+}
+
 static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
 {
     int rc;
@@ -261,6 +273,8 @@ static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
         cursor->state &= KVI_LMDB_END;
         kvi_lmdb_cursors_deleted(cursor->txn, cursor->dbi, cursor);
     }
+    if (!rc && place == KVI_LMDB_BEFORE_KEY)
+        rc = keep_gap(cursor);
     return rc;
 }
 

@@ -92,7 +92,7 @@ static int get_multiple(MDB_cursor *cursor, MDB_val *data)
         return EINVAL;
     if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPFIXED))
         return MDB_INCOMPATIBLE;
-    if (place == KVI_LMDB_UNSET || place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_PAST)
+    if (place == KVI_LMDB_UNSET || place == KVI_LMDB_PAST)
         return 0;
     rc = at_end(cursor, &end);
     if (rc)

@@ -141,7 +141,7 @@ static int still_at_end(MDB_cursor *cursor, bool *at_end_out)
     return rc == KV_ENOTFOUND ? 0 : kvi_lmdb_result(rc);
 }
 
-static int next_in_place(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+static int next(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
     switch (cursor->state & KVI_LMDB_PLACE) {
     case KVI_LMDB_BEFORE_VALUE:
@@ -153,18 +153,6 @@ static int next_in_place(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
     default:
         return stayed(cursor, kvi_lmdb_cursor_move(cursor, KV_NEXT, key, data));
     }
-}
-
-static int next(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
-{
-    bool at_end = false;
-    int rc = 0;
-
-    if (cursor->state & KVI_LMDB_END)
-        rc = still_at_end(cursor, &at_end);
-    if (rc)
-        return rc;
-    return at_end ? MDB_NOTFOUND : next_in_place(cursor, key, data);
 }
 
 /* LMDB stands at the last of a key's values when it came from the next key. */
@@ -218,19 +206,35 @@ static int next_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
     return kvi_lmdb_result(rc);
 }
 
+/* LMDB finds nothing before the place behind the last record; there it goes from nowhere, too. */
+static int prev_dup_past(MDB_cursor *cursor, enum kvi_lmdb_place place, MDB_val *key, MDB_val *data)
+{
+    int rc = 0;
+
+    if (place == KVI_LMDB_NOWHERE)
+        rc = kvi_lmdb_cursor_move(cursor, KV_LAST, key, data);
+    if (!rc)
+        kvi_lmdb_cursor_at(cursor, KVI_LMDB_PAST);
+    return rc ? kvi_lmdb_result(rc) : MDB_NOTFOUND;
+}
+
 static int prev_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
     enum kvi_lmdb_place place;
-    int rc = kvi_lmdb_cursor_place(cursor, &place);
+    int rc;
 
+    if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        return prev(cursor, key, data);
+    rc = kvi_lmdb_cursor_place(cursor, &place);
     if (rc)
         return rc;
-    if (place == KVI_LMDB_NOWHERE || place == KVI_LMDB_PAST || place == KVI_LMDB_BEHIND_VALUES ||
-        !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+    if (place == KVI_LMDB_NOWHERE || place == KVI_LMDB_PAST)
+        return prev_dup_past(cursor, place, key, data);
+    if (place == KVI_LMDB_BEHIND_VALUES)
         return prev(cursor, key, data);
     rc = kvi_lmdb_cursor_move(cursor, KV_PREV_VALUE, key, data);
     if (rc == KV_ENOTFOUND)
-        kvi_lmdb_cursor_at(cursor, KVI_LMDB_RECORD);
+        cursor->state &= KVI_LMDB_END;
     return kvi_lmdb_result(rc);
 }
 
@@ -248,6 +252,8 @@ static int next_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
         return MDB_NOTFOUND;
     rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_BEFORE_KEY ? KV_CURRENT : KV_NEXT_KEY, key,
                               data);
+    if (rc == KV_ENOTFOUND)
+        cursor->state |= KVI_LMDB_END;
     return kvi_lmdb_result(rc);
 }
 
@@ -268,6 +274,7 @@ static int prev_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 /* MDB_FIRST_DUP, MDB_LAST_DUP. LMDB gives the key only where it has one value. */
 static int edge_dup(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val *data)
 {
+    unsigned trace = cursor->state & KVI_LMDB_END;
     enum kvi_lmdb_place place;
     bool many;
     int rc = kvi_lmdb_cursor_place(cursor, &place);
@@ -285,6 +292,7 @@ static int edge_dup(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_
     rc = kvi_lmdb_cursor_many(cursor, &many);
     if (!rc)
         rc = kvi_lmdb_cursor_move(cursor, op, many ? NULL : key, data);
+    cursor->state |= trace;
     return op == KV_LAST_VALUE ? came_back(cursor, rc) : kvi_lmdb_result(rc);
 }
 
@@ -340,6 +348,24 @@ static int edge(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val 
     return kvi_lmdb_result(rc);
 }
 
+/* MDB_NEXT, MDB_NEXT_DUP, MDB_NEXT_NODUP. */
+static int go_on(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    bool at_end = false;
+
+    if (cursor->state & KVI_LMDB_END) {
+        int rc = still_at_end(cursor, &at_end);
+
+        if (rc)
+            return rc;
+    }
+    if (at_end)
+        return MDB_NOTFOUND;
+    return op == MDB_NEXT       ? next(cursor, key, data)
+           : op == MDB_NEXT_DUP ? next_dup(cursor, key, data)
+                                : next_nodup(cursor, key, data);
+}
+
 static int move(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key, MDB_val *data)
 {
     switch (op) {
@@ -348,15 +374,13 @@ static int move(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key, MDB_val *dat
     case MDB_LAST:
         return edge(cursor, KV_LAST, key, data);
     case MDB_NEXT:
-        return next(cursor, key, data);
+    case MDB_NEXT_DUP:
+    case MDB_NEXT_NODUP:
+        return go_on(cursor, op, key, data);
     case MDB_PREV:
         return prev(cursor, key, data);
-    case MDB_NEXT_DUP:
-        return next_dup(cursor, key, data);
     case MDB_PREV_DUP:
         return prev_dup(cursor, key, data);
-    case MDB_NEXT_NODUP:
-        return next_nodup(cursor, key, data);
     case MDB_PREV_NODUP:
         return prev_nodup(cursor, key, data);
     case MDB_GET_CURRENT:
