@@ -169,7 +169,7 @@ struct kv_options {
     size_t struct_bytes;      /* sizeof(struct kv_options): set by KV_OPTIONS_INIT */
     uint32_t flags;           /* KV_READONLY ... */
     uint32_t page_size;       /* bytes, at creation: 0 (4096) or 4096 ... 65536, a power of 2 */
-    uint64_t max_size_bytes;  /* limit of the data file; 0: the reservation is the limit */
+    uint64_t max_size_bytes;  /* limit of the data file; 0: a stored one, or the reservation */
     uint64_t reserve_bytes;   /* address space for the mapping; 0: 1 TiB or what can be had */
     uint64_t lazy_sync_bytes; /* KV_LAZY: a durable point after so many bytes; 0: never */
     uint32_t lazy_sync_ms;    /* KV_LAZY: and when one is so old at a commit; 0: never */

@@ -96,6 +96,26 @@ START_TEST(a_file_longer_than_its_least_size_is_cut_to_that_by_close)
 }
 END_TEST
 
+START_TEST(a_trim_that_punches_gives_back_what_the_least_size_keeps)
+{
+    const char *path = tmp_path("min.db");
+    struct kv_env *env;
+
+    options.min_size_bytes = 8 * MIB;
+    env = opened("min.db");
+    fill_commit(env, 4000, 1000);
+    ck_ok(kv_env_sync(env));
+    ck_assert_uint_gt(allocated(path), 4 * MIB);
+    empty_commit(env);
+    put_commit(env, "a", "1");
+    ck_ok(kv_env_trim(env, KV_TRIM_DEFRAGMENT | KV_TRIM_PUNCH, NULL));
+    ck_assert_uint_eq(file_size(path), 8 * MIB);
+    ck_assert_uint_lt(allocated(path), MIB);
+    env_sound(env);
+    env_close(env);
+}
+END_TEST
+
 START_TEST(a_file_that_another_env_cut_grows_again_with_the_next_write_txn)
 {
     const char *path = tmp_path("min.db");
@@ -535,6 +555,7 @@ static Suite *suite(void)
 
     tcase_add_test(least, a_file_is_kept_at_its_least_size_and_is_sparse);
     tcase_add_test(least, a_file_longer_than_its_least_size_is_cut_to_that_by_close);
+    tcase_add_test(least, a_trim_that_punches_gives_back_what_the_least_size_keeps);
     tcase_add_test(least, a_file_that_another_env_cut_grows_again_with_the_next_write_txn);
     tcase_add_test(least, a_least_size_past_the_reservation_is_refused);
     tcase_add_test(least, options_of_before_have_no_least_size);

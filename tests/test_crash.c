@@ -39,9 +39,10 @@ struct plan {
     size_t large_bytes;
     unsigned random_states; /* at each record */
     uint32_t page_size;
-    bool reopen;           /* close and open again in the middle */
-    bool kinds;            /* tables of every kind too */
-    unsigned trim_percent; /* commits followed by a trim that punches */
+    bool reopen;             /* close and open again in the middle */
+    bool kinds;              /* tables of every kind too */
+    unsigned trim_percent;   /* commits followed by a trim that punches */
+    uint64_t max_size_bytes; /* 0: none, else commits may meet it */
 };
 
 /* A run: its recording, and the content after each commit as a digest. */
@@ -53,6 +54,7 @@ struct run {
     uint64_t digests[COMMITS_MAX + 1]; /* after commit i; 0: the empty database */
     unsigned commits;
     unsigned durable; /* commits that had to survive when the last call returned */
+    bool full;        /* this txn met the limit */
     uint8_t *value;
 };
 
@@ -62,6 +64,7 @@ struct states {
     unsigned long at_floor;    /* just what had been promised */
     unsigned long above_floor; /* a commit more than that */
     unsigned long stores;      /* pages recorded that went through the writer's mapping */
+    unsigned long reliefs;     /* flushes of a run that made none but where the file was full */
 };
 
 static struct states total;
@@ -138,8 +141,18 @@ static void run_open(struct run *run)
     options.lazy_sync_bytes = 0;
     options.lazy_sync_ms = 0;
     options.dirty_budget_bytes = 1; /* the least: spills happen */
+    options.max_size_bytes = run->plan->max_size_bytes;
     ck_ok(kv_env_open(run->path, &options, &run->env));
     kinds_register(run->env);
+}
+
+/* A change was done, or the limit was met where there is one. */
+static void done_or_full(struct run *run, int rc)
+{
+    if (run->plan->max_size_bytes && rc == KV_ESIZELIMIT)
+        run->full = true;
+    else
+        ck_ok(rc);
 }
 
 static void change(struct run *run, struct kv_txn *txn, kv_table table)
@@ -153,7 +166,7 @@ static void change(struct run *run, struct kv_txn *txn, kv_table table)
     if (rng_chance(&run->rng, 35)) {
         int rc = kv_del(txn, table, &key, NULL);
 
-        ck_assert(rc == 0 || rc == KV_ENOTFOUND);
+        done_or_full(run, rc == KV_ENOTFOUND ? 0 : rc);
         return;
     }
     if (rng_chance(&run->rng, run->plan->large_percent))
@@ -164,7 +177,7 @@ static void change(struct run *run, struct kv_txn *txn, kv_table table)
         value.size = rng_below(&run->rng, 200);
     if (value.size)
         memset(run->value, (int)rng_next(&run->rng), value.size);
-    ck_ok(kv_put(txn, table, &key, &value, 0));
+    done_or_full(run, kv_put(txn, table, &key, &value, 0));
 }
 
 /* Deletes the record that stands first, or all from the one behind it on. */
@@ -218,13 +231,19 @@ static void commit_one(struct run *run)
 
     ck_ok(kv_txn_begin(run->env, KV_WRITE, NULL, &txn));
     ck_ok(kv_table_open(txn, "t", KV_CREATE, NULL, &table));
-    for (uint64_t n = 1 + rng_below(&run->rng, run->plan->changes); n > 0; n--)
+    run->full = false;
+    for (uint64_t n = 1 + rng_below(&run->rng, run->plan->changes); n > 0 && !run->full; n--)
         change(run, txn, rng_chance(&run->rng, 50) ? table : KV_MAIN_TABLE);
     for (unsigned n = 0; run->plan->kinds && n < 3; n++)
         change_kind(run, txn);
     if (run->plan->kinds)
         ck_ok(kv_marker_set(txn, &run->commits, sizeof(run->commits)));
-    ck_ok(kv_txn_commit(txn));
+    if (run->full)
+        kv_txn_abort(txn);
+    else
+        done_or_full(run, kv_txn_commit(txn));
+    if (run->full)
+        return;
     run->commits++;
     run->digests[run->commits] = digest_of(run->env);
     if (run->plan->durability == KV_DURABLE)
@@ -380,6 +399,8 @@ static void run_states(const struct run *run, struct rng *rng)
 
         if (kind == RECORD_STORE)
             total.stores++;
+        if (kind == RECORD_FLUSH && run->plan->max_size_bytes)
+            total.reliefs++;
         if (file < 0 || !durable || kind > RECORD_TRUNCATE || recorder_get(end - 1)->file != file)
             continue;
         states_at(run, path, file, end, &image, rng);
@@ -472,6 +493,21 @@ START_TEST(commits_through_the_mapping_roll_back_to_a_whole_one)
 }
 END_TEST
 
+/* Without a sync or a limit of what waits for one: flushed is only what has to make room. */
+START_TEST(commits_into_a_full_file_roll_back_to_a_whole_one)
+{
+    static const struct plan plan = {.name = "full",
+                                     .durability = KV_LAZY,
+                                     .commits = 80,
+                                     .changes = 30,
+                                     .random_states = 8,
+                                     .page_size = 4096,
+                                     .max_size_bytes = 250 << 10};
+
+    crash(&plan, 8);
+}
+END_TEST
+
 START_TEST(commits_that_spill_survive_every_crash)
 {
     static const struct plan plan = {.name = "spill",
@@ -530,11 +566,12 @@ START_TEST(enough_states_were_opened)
 {
     printf(
         "crash states: %lu opened, %lu of them torn or alone; %lu held what was promised, %lu more; "
-        "%lu stores\n",
-        total.opened, total.torn, total.at_floor, total.above_floor, total.stores);
+        "%lu stores, %lu flushes for room\n",
+        total.opened, total.torn, total.at_floor, total.above_floor, total.stores, total.reliefs);
     ck_assert_uint_gt(total.opened, scaled(10000));
     ck_assert_uint_gt(total.at_floor, 0);
     ck_assert_uint_gt(total.above_floor, 0);
+    ck_assert_uint_gt(total.reliefs, 20);
     if (stores_expected())
         ck_assert_uint_gt(total.stores, 100);
 }
@@ -548,6 +585,7 @@ static Suite *suite(void)
     harness_add(s, "kinds", tables_of_every_kind_survive_every_crash);
     harness_add(s, "lazy", lazy_commits_roll_back_to_a_whole_one);
     harness_add(s, "none", commits_through_the_mapping_roll_back_to_a_whole_one);
+    harness_add(s, "full", commits_into_a_full_file_roll_back_to_a_whole_one);
     harness_add(s, "spill", commits_that_spill_survive_every_crash);
     harness_add(s, "large", large_commits_with_two_flushes_survive_every_crash);
     harness_add(s, "pages", large_pages_survive_every_crash);

@@ -122,6 +122,14 @@ static int defragment(struct kv_env *env)
 
 /* ---- Cut and punch ---- */
 
+/* What a least size keeps behind the last page in use. */
+static int punch_tail(struct kv_env *env, uint64_t page_end)
+{
+    uint64_t pages = atomic_load(&env->file_bytes) >> env->geometry.page_shift;
+
+    return pages > page_end ? punch_range(env, page_end, pages - page_end) : 0;
+}
+
 /* A write txn gives the lock, the live set and the space map; it is aborted and changes nothing. */
 static int cut_and_punch(struct kv_env *env, uint32_t flags)
 {
@@ -134,6 +142,8 @@ static int cut_and_punch(struct kv_env *env, uint32_t flags)
     if (!rc && (flags & KV_TRIM_PUNCH))
         rc = kvi_space_free_ranges(txn->space, TRIM_PUNCH_BYTES_MIN >> env->geometry.page_shift,
                                    punch_range, env);
+    if (!rc && (flags & KV_TRIM_PUNCH))
+        rc = punch_tail(env, txn->live.page_end_max);
     kvi_txn_abort(txn);
     return rc;
 }
