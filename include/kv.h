@@ -205,9 +205,10 @@ KV_CHECKED int kv_env_open(const char *path, const struct kv_options *options,
 KV_API int kv_env_close(struct kv_env *env);
 
 /* Changes the env's min_size_bytes (0: none) and max_size_bytes (0: the reservation, or the limit
- * that is stored: kv_limit_set). A file that is shorter than the minimum grows to it at once. A
- * maximum below what is in use only stops growth. KV_EBUSY while this env has a write txn open;
- * waits for those of others. KV_ESIZELIMIT: the minimum is past the reservation. */
+ * that is stored: kv_limit_set). A file that is shorter than the minimum grows to it at once or,
+ * if somebody else is writing, with our next write txn. A maximum below what is in use only stops
+ * growth. KV_EBUSY while this env has a write txn open. KV_ESIZELIMIT: the minimum is past the
+ * reservation. */
 KV_CHECKED int kv_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_size_bytes);
 
 /* Makes everything committed before the call durable. Returns when it is; 0 also when it was. */

@@ -148,8 +148,8 @@ static int paths_make(MDB_env *env, const char *path)
 /* Ends all that open began, also when it came half way. */
 static void env_end(MDB_env *env)
 {
-    kvi_lmdb_txns_end(env);
     kvi_lmdb_threads_end(env);
+    kvi_lmdb_txns_end(env);
     kvi_lmdb_files_close(env);
     kvi_lmdb_tables_end(env);
     free(env->path);

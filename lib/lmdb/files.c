@@ -116,14 +116,14 @@ static int keep_first(MDB_env *env)
 
 /* ---- The map's size ---- */
 
-/* LMDB cuts the file to a writable map that is smaller. */
+/* LMDB cuts the file to a writable map that is smaller. Others might be writing. */
 static int cut_file(MDB_env *env, size_t size)
 {
     struct kv_env_info info;
     uint64_t cut;
     int rc = kv_env_info(env->kv, &info);
 
-    if (rc || info.file_size_bytes < size + info.page_size)
+    if (rc || info.file_size_bytes < size + info.page_size || info.processes > 1)
         return rc;
     return kv_env_trim(env->kv, 0, &cut);
 }

@@ -86,6 +86,8 @@ void kvi_lmdb_threads_end(MDB_env *env)
     env->thread_key_made = false;
     while ((thread = env->threads) != NULL) {
         env->threads = thread->next;
+        if (thread->txn)
+            kvi_lmdb_txn_disown(thread->txn);
         kv_txn_abort(thread->kv);
         free(thread->spare);
         free(thread);

@@ -241,20 +241,12 @@ static int env_join(struct kv_env *env)
     return rc;
 }
 
-/* The least size is made when nobody writes just now, else with our first write txn. */
 static int env_lengthen(struct kv_env *env)
 {
-    int rc;
-
     if (atomic_load(&env->min_size_bytes) > env->map.reserved_bytes)
         return kvi_error(KV_ESIZELIMIT, "%s: min_size_bytes is past the reservation of %llu bytes",
                          env->path, (unsigned long long)env->map.reserved_bytes);
-    if ((env->flags & KV_READONLY) || atomic_load(&env->file_bytes) >= kvi_env_least(env) ||
-        kvi_lockfile_lock_writer(env->lockfile, 0))
-        return 0;
-    rc = kvi_env_lengthen(env);
-    kvi_lockfile_unlock_writer(env->lockfile);
-    return rc;
+    return kvi_env_lengthen_try(env);
 }
 
 static int env_memory(struct kv_env *env)

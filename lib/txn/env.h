@@ -83,6 +83,8 @@ uint64_t kvi_env_limit(const struct kv_env *env, uint64_t stored_limit_bytes);
 /* min_size_bytes in whole pages; and making the file that long, writer. */
 uint64_t kvi_env_least(const struct kv_env *env);
 KVI_MUST_CHECK int kvi_env_lengthen(struct kv_env *env);
+/* The same for others: when nobody writes just now, else it is left to our next write txn. */
+KVI_MUST_CHECK int kvi_env_lengthen_try(struct kv_env *env);
 
 /* Contract of kv_env_resize. */
 KVI_MUST_CHECK int kvi_env_resize(struct kv_env *env, uint64_t min_size_bytes,

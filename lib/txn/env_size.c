@@ -104,6 +104,21 @@ int kvi_env_lengthen(struct kv_env *env)
     return now < least ? grow_to(env, least) : 0;
 }
 
+int kvi_env_lengthen_try(struct kv_env *env)
+{
+    uint64_t now;
+    int rc = kvi_os->size(env->fd, &now);
+
+    if (rc)
+        return kvi_error(rc, "%s: %s", env->path, kvi_strerror(rc));
+    if ((env->flags & KV_READONLY) || now >= kvi_env_least(env) ||
+        kvi_lockfile_lock_writer(env->lockfile, 0))
+        return 0;
+    rc = kvi_env_lengthen(env);
+    kvi_lockfile_unlock_writer(env->lockfile);
+    return rc;
+}
+
 static int resize_check(const struct kv_env *env, uint64_t min_size_bytes)
 {
     if (atomic_load(&env->writing))
@@ -121,15 +136,7 @@ int kvi_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_siz
 
     if (rc)
         return rc;
-    if (!(env->flags & KV_READONLY))
-        rc = kvi_lockfile_lock_writer(env->lockfile, KVI_WAIT_FOREVER);
-    if (rc)
-        return rc;
     atomic_store(&env->min_size_bytes, min_size_bytes);
     atomic_store(&env->max_size_bytes, max_size_bytes);
-    if (env->flags & KV_READONLY)
-        return 0;
-    rc = kvi_env_lengthen(env);
-    kvi_lockfile_unlock_writer(env->lockfile);
-    return rc;
+    return kvi_env_lengthen_try(env);
 }

@@ -271,6 +271,77 @@ static void twice(unsigned flags)
     mdb_env_close(c);
 }
 
+/* While another process has a write txn open nothing else has to wait. */
+static void busy_writer(unsigned flags)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    pid_t child;
+    int up[2];
+    int down[2];
+    char byte;
+
+    if (pipe(up) != 0 || pipe(down) != 0)
+        exit(2);
+    child = fork();
+    if (child == 0) {
+        env = open_env("file", MDB_NOSUBDIR | flags, 0644);
+        put_one(env, "a");
+        MUST(mdb_txn_begin(env, NULL, 0, &txn));
+        if (write(up[1], "x", 1) != 1 || read(down[0], &byte, 1) != 1)
+            _exit(2);
+        mdb_txn_abort(txn);
+        mdb_env_close(env);
+        _exit(0);
+    }
+    if (read(up[0], &byte, 1) != 1)
+        exit(2);
+    env = open_env("file", MDB_NOSUBDIR | flags, 0644);
+    count(env, "read");
+    CALL(mdb_env_set_mapsize(env, 4000000));
+    CALL(mdb_env_sync(env, 1));
+    see_env(env);
+    mdb_env_close(env);
+    env = open_env("file", MDB_NOSUBDIR | MDB_RDONLY, 0644);
+    count(env, "read");
+    mdb_env_close(env);
+    if (write(down[1], "x", 1) != 1)
+        exit(2);
+    see_child(child);
+    for (int i = 0; i < 2; i++) {
+        close(up[i]);
+        close(down[i]);
+    }
+}
+
+/* What is left open when an env is closed. */
+static void left_open(unsigned flags)
+{
+    MDB_env *env = open_env("file", MDB_NOSUBDIR | flags, 0644);
+    MDB_txn *txn;
+    MDB_txn *reader;
+    MDB_cursor *cursor;
+    MDB_dbi dbi;
+
+    put_one(env, "a");
+    MUST(mdb_txn_begin(env, NULL, MDB_RDONLY, &reader));
+    MUST(mdb_dbi_open(reader, NULL, 0, &dbi));
+    MUST(mdb_cursor_open(reader, dbi, &cursor));
+    mdb_cursor_close(cursor);
+    mdb_env_close(env);
+    env = open_env("file", MDB_NOSUBDIR | flags, 0644);
+    count(env, "a reader was left");
+    if (flags & MDB_NOLOCK) {
+        MUST(mdb_txn_begin(env, NULL, 0, &txn));
+        MUST(both_put(txn, dbi, "lost", "value", 0));
+        mdb_env_close(env);
+        env = open_env("file", MDB_NOSUBDIR | flags, 0644);
+        count(env, "a writer was left");
+    }
+    put_one(env, "b");
+    mdb_env_close(env);
+}
+
 static void copies(void)
 {
     MDB_env *env;
@@ -396,6 +467,16 @@ static void run(const struct both *both)
     twice(MDB_NOTLS);
     part("twice_nolock");
     twice(MDB_NOLOCK);
+    part("busy_writer");
+    busy_writer(0);
+    part("busy_writer_writemap");
+    busy_writer(MDB_WRITEMAP);
+    part("left_open");
+    left_open(0);
+    part("left_open_notls");
+    left_open(MDB_NOTLS);
+    part("left_open_nolock");
+    left_open(MDB_NOLOCK);
     copies();
     empty_copies();
     killed();
