@@ -289,9 +289,9 @@ static int leaf_search_custom(const struct kvi_geometry *g, const struct kvi_sha
 
         if (!kvi_leaf_key_parse(g, &f, page, middle, &there))
             return -1;
-        order = kvi_shape_compare_keys(shape, there, key);
+        order = kvi_shape_compare_keys(shape, key, there); /* a user's: what is sought first */
         *exact = *exact || order == 0;
-        if (order < 0)
+        if (order > 0)
             low = middle + 1;
         else
             high = middle;
@@ -332,12 +332,12 @@ static int choose_set(const struct kvi_geometry *g, const struct kvi_shape *shap
     while (probe->where != KVI_PROBE_FIRST && head_repeats(g, page, slot)) {
         if (!kvi_leaf_key_parse(g, &f, page, slot + 1, &there))
             return -1;
-        if (kvi_shape_compare_keys(shape, there, probe->key) != 0)
+        if (kvi_shape_compare_keys(shape, probe->key, there) != 0)
             break;
         if (probe->where == KVI_PROBE_VALUE) {
             if (!first_value(g, &f, page, slot + 1, &there))
                 return -1;
-            if (kvi_shape_compare_values(shape, there, probe->value) > 0)
+            if (kvi_shape_compare_values(shape, probe->value, there) < 0)
                 break;
         }
         slot++;

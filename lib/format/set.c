@@ -189,13 +189,13 @@ uint32_t kvi_set_find(const struct kvi_shape *shape, const struct kvi_set *set,
         return find_number(shape, set, value, exact);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int order = kvi_shape_compare_values(shape, kvi_set_value(set, middle), value);
+        int order = kvi_shape_compare_values(shape, value, kvi_set_value(set, middle));
 
         if (order == 0) {
             *exact = true;
             return middle;
         }
-        if (order < 0)
+        if (order > 0)
             low = middle + 1;
         else
             high = middle;

@@ -233,7 +233,8 @@ KVI_LMDB_API int mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data,
         rc = kvi_lmdb_cursor_ready(cursor);
     if (KVI_LMDB_UNLIKELY(rc))
         return rc;
-    if (flags & MDB_CURRENT)
+    /* With MDB_APPENDDUP it says where the key is, and spares a search: mdb_load -a. */
+    if ((flags & (MDB_CURRENT | MDB_APPENDDUP)) == MDB_CURRENT)
         return put_current(cursor, data, flags);
     if (flags & MDB_MULTIPLE)
         return put_multiple(cursor, key, data, count, flags);

@@ -157,14 +157,21 @@ static int change_and_put(struct kv_txn *kv, const struct kvi_lmdb_table *table,
     const char *name = *table->name ? table->name : NULL;
     struct kv_val key;
     struct kv_val value;
+    struct kv_bulk *bulk;
     kv_table same;
     int rc = kv_table_open(kv, name, KV_CREATE, options, &same);
+    int ended;
 
+    if (!rc)
+        rc = kv_bulk_begin(kv, table->kv, 0, &bulk);
+    if (rc)
+        return rc;
     for (size_t at = 0; !rc && at < heap->used;) {
         at = heap_read(heap, at, &key, &value);
-        rc = kv_put(kv, table->kv, &key, &value, 0);
+        rc = kv_bulk_put(bulk, &key, &value, 0);
     }
-    return rc;
+    ended = kv_bulk_end(bulk);
+    return rc ? rc : ended;
 }
 
 static int refill(struct kv_txn *kv, const struct kvi_lmdb_table *table,

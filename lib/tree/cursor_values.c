@@ -146,7 +146,7 @@ static int seek_end(struct kvi_cursor *cursor, struct place *place, bool forward
  * in that direction: KV_ENOTFOUND when there is none. */
 static int pass_key(struct kvi_cursor *cursor, struct place *place, bool forward, bool beyond)
 {
-    bool searchable = kvi_shape_searchable(&cursor->tree->shape);
+    bool searchable = cursor->tree->shape.key_order != KV_ORDER_CUSTOM;
 
     for (unsigned walked = 0; walked < CELLS_WALKED || !searchable; walked++) {
         bool first = !continued(place);
