@@ -126,8 +126,12 @@ static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, uns
     uint32_t kv_flags = kvi_lmdb_put_flags(flags, kvi_lmdb_cursor_flags(cursor));
     struct kv_val value = {data->mv_size, data->mv_data};
     bool gap = flags & (MDB_NOOVERWRITE | MDB_APPEND) && in_gap(cursor);
-    int rc = put_kv(cursor, key, &value, kv_flags);
+    int rc = 0;
 
+    if (cursor->txn->env->tables[cursor->dbi].custom && !kv_flags)
+        rc = kvi_lmdb_respell(cursor->txn, cursor->dbi, key, data->mv_size);
+    if (!rc)
+        rc = put_kv(cursor, key, &value, kv_flags);
     if (flags & MDB_RESERVE ||
         (rc == KV_EEXIST && (flags & (MDB_NOOVERWRITE | MDB_APPEND)) == MDB_NOOVERWRITE))
         *data = (MDB_val){value.size, value.data};

@@ -307,6 +307,10 @@ void kvi_lmdb_opened_close(MDB_env *env, const struct kvi_lmdb_opened *opened);
 int kvi_lmdb_table_meet(MDB_txn *txn, MDB_dbi dbi);
 /* order.c: behind kvi_lmdb_ready. */
 int kvi_lmdb_table_ready(MDB_txn *txn, MDB_dbi dbi);
+/* order.c: before a put, without flags, of a table with a comparator: LMDB keeps the present key
+ * where the new value is as long as the old one, and else takes the new key, which a comparator may
+ * find equal without its being the same. A result of kv.h. */
+int kvi_lmdb_respell(MDB_txn *txn, MDB_dbi dbi, const MDB_val *key, size_t value_bytes);
 /* order.c: after KV_EKEYSIZE (keys) or KV_EVALSIZE (values) of a put, which LMDB would not give: a
  * table for integers takes sizes other than those met so far, of any number of bytes. 0: put again,
  * by a cursor opened anew; MDB_BAD_VALSIZE: the table is not one of those. */

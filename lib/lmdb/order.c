@@ -237,6 +237,36 @@ int kvi_lmdb_table_loosen(MDB_txn *txn, MDB_dbi dbi, bool values)
     return rc;
 }
 
+static bool is_same(const struct kv_val *a, const MDB_val *b)
+{
+    return a->size == b->mv_size && memcmp(a->data, b->mv_data, a->size) == 0;
+}
+
+int kvi_lmdb_respell(MDB_txn *txn, MDB_dbi dbi, const MDB_val *key, size_t value_bytes)
+{
+    const struct kvi_lmdb_table *table = &txn->env->tables[dbi];
+    struct kv_val there = {key->mv_size, key->mv_data};
+    struct kv_cursor *cursor;
+    struct kv_val value;
+    int rc;
+
+    if (table->flags & MDB_DUPSORT)
+        return 0;
+    rc = kv_get(txn->kv, table->kv, &there, &value);
+    if (rc || value.size == value_bytes)
+        return 0; /* the put will tell */
+    rc = kv_cursor_open(txn->kv, table->kv, &cursor);
+    if (rc)
+        return rc;
+    rc = kv_cursor_get(cursor, KV_EXACT, &there, NULL);
+    if (!rc)
+        rc = kv_cursor_get(cursor, KV_CURRENT, &there, NULL);
+    if (!rc && !is_same(&there, key))
+        rc = kv_cursor_del(cursor, 0);
+    kv_cursor_close(cursor);
+    return rc;
+}
+
 /* ---- Set ---- */
 
 static int set(MDB_txn *txn, MDB_dbi dbi, MDB_cmp_func *key, MDB_cmp_func *value)

@@ -188,7 +188,7 @@ static const struct order orders[] = {
     {"case", without_case, NULL, 0},
     {"values down", NULL, downwards, MDB_DUPSORT},
     {"both", by_length, downwards, MDB_DUPSORT},
-    {"values without case", without_case, without_case, MDB_DUPSORT},
+    {"values without case", NULL, without_case, MDB_DUPSORT},
     {"values of a plain table", NULL, downwards, 0},
     {"reverse keys", by_length, NULL, MDB_REVERSEKEY},
 };
@@ -490,7 +490,6 @@ static void load(const char *table, unsigned flags)
     env = again(env);
     txn = both_begin(env, NULL, MDB_RDONLY);
     MUST(mdb_dbi_open(txn, table, 0, &dbi));
-    see_stat(txn, dbi);
     see_table(txn, dbi, 700);
     CALL(mdb_set_compare(txn, dbi, downwards));
     key = val_str("key77");
