@@ -193,6 +193,8 @@ static bool may_ask(const struct stream_table *table, const struct stream_place 
            (place->next && (op == MDB_NEXT || op == MDB_GET_CURRENT));
 }
 
+#define MANY_BYTES ((size_t)16 << 20) /* more than a key ever has: values that come again and again */
+
 /* All values of the key under the cursor, in pieces of any size, from the first. */
 static void get_multiple(MDB_cursor *cursor)
 {
@@ -209,7 +211,7 @@ static void get_multiple(MDB_cursor *cursor)
     }
     rc = mdb_cursor_get(cursor, &key, &data, MDB_GET_MULTIPLE);
     tell("  GET_MULTIPLE = %s", rc_text(rc));
-    while (rc == 0) {
+    while (rc == 0 && bytes < MANY_BYTES) {
         for (size_t i = 0; i < data.mv_size; i++) {
             hash = both_hash(hash, (uint8_t *)data.mv_data + i, 1);
         }
