@@ -20,7 +20,7 @@ B := $(BUILD)/$(MODE)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all lmdb test tests lint format bench benches fuzz fuzzers demo cov install install-lmdb uninstall \
+.PHONY: all lmdb test test-clients tests lint format bench benches fuzz fuzzers demo cov install install-lmdb uninstall \
 	clean help need
 
 # All cores, also where nobody thought of -j. JOBS=1 for one thing at a time.
@@ -133,6 +133,7 @@ NEED_build := libxxhash-dev libjson-c-dev pkg-config|pkgconf
 NEED_tests := check liblmdb-dev lmdb-utils
 NEED_lmdb := liblmdb-dev
 NEED_install-lmdb := $(NEED_lmdb)
+NEED_test-clients := $(NEED_lmdb)
 NEED_test := $(NEED_tests)
 NEED_cov := $(NEED_tests)
 NEED_bench := liblmdb-dev gnuplot-nox
@@ -268,6 +269,11 @@ test: tests ## build and run every test, replay the fuzz corpora
 	@KV_TEST_SCALE=$${KV_TEST_SCALE:-$(SCALE)} KVCTL=$(abspath $(B)/kvctl) \
 		scripts/run-tests.sh $(TEST_BIN) $(REPLAY_BIN)
 
+# NEED=no does not reach here: what is fetched is unpacked under build, never installed.
+CLIENTS ?=
+test-clients: all lmdb ## run Debian's programs for LMDB on the drop-in (CLIENTS="postmap ..." for some)
+	@scripts/test-clients.sh $(LMDB_DIR) $(B)/kvctl $(BUILD)/clients $(CLIENTS)
+
 cov: ## test coverage of lib/ and cli/, by file
 	@$(MAKE) --no-print-directory MODE=cov test
 	@scripts/coverage.sh $(BUILD)/cov
@@ -360,8 +366,8 @@ clean: ## remove all output
 	rm -rf $(BUILD)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | \
-		awk '{ name = $$1; $$1 = ""; printf "  %-10s%s\n", name, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | \
+		awk '{ name = $$1; $$1 = ""; printf "  %-13s%s\n", name, $$0 }'
 	@echo "Variables: MODE=release|debug|asan|tsan|cov CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR"
 	@echo "           BUILD TESTS=\"test_...\" BENCH_ARGS FUZZ_SECONDS WERROR=1 V=1 NEED=no"
 

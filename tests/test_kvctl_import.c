@@ -88,8 +88,12 @@ static void put(MDB_dbi dbi, const void *key, size_t key_size, const void *value
     MDB_val k = {key_size, (void *)(uintptr_t)key};
     MDB_val v = {value_size, (void *)(uintptr_t)value};
     int rc = mdb_put(txn, dbi, &k, &v, flags);
-    if (rc != MDB_KEYEXIST)
+    if (rc && rc != MDB_KEYEXIST) {
+        unsigned f;
+        mdb_dbi_flags(txn, dbi, &f);
+        printf("DEBUG flags %x key %zu value %zu\n", f, key_size, value_size);
         mdb_ok(rc);
+    }
 }
 
 static void put_text(MDB_dbi dbi, const char *key, const char *value)
@@ -98,7 +102,7 @@ static void put_text(MDB_dbi dbi, const char *key, const char *value)
 }
 
 /* `count` random records of the sizes that a table of these flags takes. Every tenth key of one
- * with duplicates is the same, so that it has many. */
+ * with duplicates is the same, so that it has many; LMDB cannot always store an empty value then. */
 static void fill(MDB_dbi dbi, unsigned flags, uint64_t count, struct rng *rng)
 {
     bool dup = flags & MDB_DUPSORT;
@@ -114,8 +118,8 @@ static void fill(MDB_dbi dbi, unsigned flags, uint64_t count, struct rng *rng)
         if (dup && rng_chance(rng, 10))
             memset(key, 7, key_size = flags & MDB_INTEGERKEY ? fixed_key : 9);
         if (!integer_value && !(dup && flags & MDB_DUPFIXED))
-            value_size =
-                dup ? rng_below(rng, 512) : rng_below(rng, rng_chance(rng, 5) ? sizeof value : 100);
+            value_size = dup ? rng_between(rng, 1, 512)
+                             : rng_below(rng, rng_chance(rng, 5) ? sizeof value : 100);
         rng_bytes(rng, value, value_size);
         put(dbi, key, key_size, value, value_size, 0);
     }
@@ -299,10 +303,12 @@ START_TEST(keys_and_values_of_every_size_are_as_before)
         put(dbi, bytes, key_size, bytes, sizes[key_size % (sizeof sizes / sizeof sizes[0] - 1)], 0);
     put(dbi, "long", 4, bytes, LONG_VALUE_BYTES, 0);
     table("empty", MDB_DUPSORT | MDB_REVERSEKEY);
+    put(table("dup", MDB_DUPSORT), "key", 3, "", 0, 0);
     source_commit();
     expect(0, "", "$K import --quiet src a.kv");
     compare_start("a.kv");
-    ck_assert_uint_eq(compare_table(NULL), 513);
+    ck_assert_uint_eq(compare_table(NULL), 514);
+    ck_assert_uint_eq(compare_table("dup"), 1);
     ck_assert_uint_eq(compare_table("empty"), 0);
     compare_kind("empty", MDB_DUPSORT | MDB_REVERSEKEY);
     compare_end();

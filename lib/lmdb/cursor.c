@@ -309,6 +309,20 @@ void kvi_lmdb_cursors_end(MDB_txn *txn)
     kvi_lmdb_shown_end(txn);
 }
 
+void kvi_lmdb_cursors_park(MDB_txn *txn)
+{
+    for (MDB_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
+        bool noted = note_position(cursor) == 0 && cursor->state & KVI_LMDB_NOTED;
+
+        kv_cursor_close(cursor->kv);
+        cursor->kv = NULL;
+        cursor->state |= KVI_LMDB_CLOSED;
+        if (!noted)
+            release(cursor);
+    }
+    kvi_lmdb_shown_end(txn);
+}
+
 void kvi_lmdb_cursors_drop(MDB_txn *txn, MDB_dbi dbi)
 {
     for (MDB_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {

@@ -284,6 +284,9 @@ void kvi_lmdb_txns_end(MDB_env *env);
  * their positions) or aborts (or could not begin); cursors opened in the child are freed. */
 int kvi_lmdb_cursors_lend(MDB_txn *parent, MDB_txn *child);
 void kvi_lmdb_cursors_return(MDB_txn *child, bool keep);
+/* cursor.c: the txn is reset. Its cursors stay with it, and where they stand: LMDB goes on with them
+ * after mdb_txn_renew, and clients do so without mdb_cursor_renew. */
+void kvi_lmdb_cursors_park(MDB_txn *txn);
 /* cursor.c: ends the cursors of a txn. Those of write txns are freed, others lose their txn. Called
  * before the kv txn ends, and at reset too. */
 void kvi_lmdb_cursors_end(MDB_txn *txn);

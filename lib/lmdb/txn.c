@@ -112,10 +112,9 @@ static int begin_read(MDB_env *env, MDB_txn **txn_out)
     return 0;
 }
 
-/* What reset and abort have in common: no handle and no cursor is of use from here on. */
+/* What reset and abort have in common: no handle is of use from here on. */
 static void read_stop(MDB_txn *txn, bool keep_handles)
 {
-    kvi_lmdb_cursors_end(txn);
     kvi_lmdb_seen_end(txn, keep_handles);
     txn->flags |= KVI_LMDB_TXN_FINISHED;
     txn->table_count = 0;
@@ -140,6 +139,7 @@ static void give_back(MDB_txn *txn, bool memory)
 
 static void end_read(MDB_txn *txn, bool keep_handles)
 {
+    kvi_lmdb_cursors_end(txn);
     read_stop(txn, keep_handles);
     if (txn->thread) {
         give_back(txn, true);
@@ -155,6 +155,7 @@ KVI_LMDB_API void mdb_txn_reset(MDB_txn *txn)
 {
     if (!txn || !(txn->flags & KVI_LMDB_TXN_RDONLY) || txn->flags & KVI_LMDB_TXN_FINISHED)
         return;
+    kvi_lmdb_cursors_park(txn);
     read_stop(txn, false);
     if (txn->thread)
         give_back(txn, false);
