@@ -39,30 +39,51 @@ static MDB_txn *txn_new(MDB_env *env, bool write)
     return txn;
 }
 
-static void list_add(MDB_txn *txn)
+/* The mutex is held. */
+static void list_add(MDB_env *env, MDB_txn *txn)
 {
-    MDB_env *env = txn->env;
-
-    pthread_mutex_lock(&env->mutex);
     txn->next = env->txns;
     txn->link = &env->txns;
     if (txn->next)
         txn->next->link = &txn->next;
     env->txns = txn;
-    pthread_mutex_unlock(&env->mutex);
 }
 
-static void list_remove(MDB_txn *txn)
+/* A read txn for mdb_env_close to find, made from what is spare. */
+static MDB_txn *listed_take(MDB_env *env)
 {
-    if (!txn->link)
-        return;
-    pthread_mutex_lock(&txn->env->mutex);
+    MDB_txn *txn;
+
+    pthread_mutex_lock(&env->mutex);
+    txn = env->spares;
+    if (txn) {
+        env->spares = txn->next;
+        list_add(env, txn);
+    }
+    pthread_mutex_unlock(&env->mutex);
+    if (txn)
+        return txn;
+    txn = txn_new(env, false);
+    if (!txn)
+        return NULL;
+    pthread_mutex_lock(&env->mutex);
+    list_add(env, txn);
+    pthread_mutex_unlock(&env->mutex);
+    return txn;
+}
+
+static void listed_give(MDB_txn *txn)
+{
+    MDB_env *env = txn->env;
+
+    pthread_mutex_lock(&env->mutex);
     *txn->link = txn->next;
     if (txn->next)
         txn->next->link = txn->link;
     txn->link = NULL;
-    txn->next = NULL;
-    pthread_mutex_unlock(&txn->env->mutex);
+    txn->next = env->spares;
+    env->spares = txn;
+    pthread_mutex_unlock(&env->mutex);
 }
 
 /* ---- Read txns ---- */
@@ -76,39 +97,6 @@ static int read_started(MDB_txn *txn)
     txn->id = kvi_lmdb_txnid(kv_txn_id(txn->kv));
     txn->main_flags = 0;
     kvi_lmdb_seen_begin(txn);
-    return 0;
-}
-
-static int begin_read(MDB_env *env, MDB_txn **txn_out)
-{
-    struct kvi_lmdb_thread *thread = NULL;
-    struct kv_txn *kv = NULL;
-    MDB_txn *txn = NULL;
-    int rc = kvi_lmdb_reader_begin(env, &thread, &kv);
-
-    if (rc)
-        return rc;
-    if (thread) {
-        txn = thread->spare;
-        thread->spare = NULL;
-    }
-    if (!txn)
-        txn = txn_new(env, false);
-    if (txn) {
-        txn->thread = thread;
-        txn->kv = kv;
-        if (thread)
-            thread->txn = txn;
-    }
-    rc = txn ? read_started(txn) : ENOMEM;
-    if (rc) {
-        free(txn);
-        kvi_lmdb_reader_end(env, thread, kv);
-        return rc;
-    }
-    if (!thread)
-        list_add(txn);
-    *txn_out = txn;
     return 0;
 }
 
@@ -145,10 +133,51 @@ static void end_read(MDB_txn *txn, bool keep_handles)
         give_back(txn, true);
         return;
     }
-    list_remove(txn);
     if (txn->kv)
         kvi_lmdb_reader_end(txn->env, NULL, txn->kv);
-    free(txn);
+    txn->kv = NULL;
+    if (txn->link)
+        listed_give(txn);
+    else
+        free(txn);
+}
+
+static MDB_txn *memory_take(MDB_env *env, struct kvi_lmdb_thread *thread)
+{
+    MDB_txn *txn;
+
+    if (!thread)
+        return listed_take(env);
+    txn = thread->spare;
+    thread->spare = NULL;
+    if (!txn)
+        txn = txn_new(env, false);
+    thread->txn = txn;
+    return txn;
+}
+
+static int begin_read(MDB_env *env, MDB_txn **txn_out)
+{
+    struct kvi_lmdb_thread *thread;
+    struct kv_txn *kv;
+    MDB_txn *txn;
+    int rc = kvi_lmdb_reader_begin(env, &thread, &kv);
+
+    if (rc)
+        return rc;
+    txn = memory_take(env, thread);
+    if (!txn) {
+        kvi_lmdb_reader_end(env, thread, kv);
+        return ENOMEM;
+    }
+    txn->thread = thread;
+    txn->kv = kv;
+    rc = read_started(txn);
+    if (rc)
+        end_read(txn, false);
+    else
+        *txn_out = txn;
+    return rc;
 }
 
 KVI_LMDB_API void mdb_txn_reset(MDB_txn *txn)
@@ -421,7 +450,9 @@ void kvi_lmdb_txn_disown(MDB_txn *txn)
     read_stop(txn, false);
     txn->thread = NULL;
     txn->kv = NULL;
-    list_add(txn);
+    pthread_mutex_lock(&txn->env->mutex);
+    list_add(txn->env, txn);
+    pthread_mutex_unlock(&txn->env->mutex);
 }
 
 void kvi_lmdb_txns_end(MDB_env *env)
@@ -430,6 +461,12 @@ void kvi_lmdb_txns_end(MDB_env *env)
         mdb_txn_abort(env->writer);
     while (env->txns)
         end_read(env->txns, false);
+    while (env->spares) {
+        MDB_txn *next = env->spares->next;
+
+        free(env->spares);
+        env->spares = next;
+    }
     free(env->writer_memory);
     env->writer_memory = NULL;
 }
