@@ -155,7 +155,7 @@ struct MDB_env {
 
     _Atomic(uint32_t) tables_version; /* counts changes of what a new txn sees of the tables */
     MDB_txn *writer_memory;           /* of each outermost write txn; freed by kvi_lmdb_txns_end */
-    MDB_txn *spares;                  /* memory of read txns that ended, likewise, by their `next` */
+    MDB_txn *spares; /* memory of read txns that ended, likewise, by their `next` */
 
     struct kvi_lmdb_peek peeked; /* what was last seen, under the mutex */
 };
