@@ -185,6 +185,19 @@ START_TEST(pages_that_are_free_again_are_used_as_they_are)
 }
 END_TEST
 
+START_TEST(a_file_kept_far_longer_gets_a_share_only)
+{
+    uint64_t used;
+
+    ck_ok(kv_env_resize(env, (uint64_t)1 << 30, 0));
+    build_and_commit(0, MANY);
+    used = pages_end() * 4096;
+    ck_assert_uint_gt(calls, 0);
+    ck_assert_uint_le(last_end, used + used / 4);
+    holds(MANY);
+}
+END_TEST
+
 START_TEST(single_puts_ask_for_nothing)
 {
     struct kv_txn *txn = txn_write(env);
@@ -263,6 +276,7 @@ static Suite *suite(void)
         blocks_are_asked_for_once_ahead_of_what_is_written,
         what_is_ready_is_known_in_the_next_txn,
         pages_that_are_free_again_are_used_as_they_are,
+        a_file_kept_far_longer_gets_a_share_only,
         single_puts_ask_for_nothing,
         other_file_systems_are_left_alone,
         what_was_not_needed_goes_with_the_last_close,

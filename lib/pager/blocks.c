@@ -8,8 +8,8 @@
  *
  * Without it the kernel keeps account of each block of the page cache that has no place on the disk
  * yet: measured on ext4 and Linux 6.18, a bulk build then takes a third more time. One call asks
- * for what the next ones write, never beyond the file's size, by which a growing file is ahead
- * anyway (kvi_env_grow: an eighth): what is not used is cut off with the file's free end.
+ * for what the next ones write: an eighth of what is there, and never beyond the file's size, which
+ * is as far ahead when it grows. So what is not used is cut off with the file's free end.
  *
  * Refuses to fail: a write finds out for itself what can't be had. After one failure this env asks
  * no more. What is ready is kept between txns and may be out of date, when another process cut the
@@ -25,6 +25,7 @@
 #define AHEAD_PAGES_MIN 16u /* to be written now: fewer are no stretch */
 #define AHEAD_BYTES_MAX ((uint64_t)16 << 20)
 #endif
+#define AHEAD_SHARE 8u /* of what the file holds; a file may be kept far longer than that */
 #define AHEAD_NEVER UINT64_MAX
 
 /* Where it was measured. */
@@ -35,11 +36,14 @@ static bool pays(int fd)
     return kvi_os->fs_type(fd, &type) == 0 && type == 0xef53; /* ext4 */
 }
 
-/* From `from` to where the file or the longest stretch ends. */
-static uint64_t allocate(int fd, uint64_t from, uint64_t file_bytes)
+/* From `from` past `needed_end`, by a share of what is there or to the file's end. */
+static uint64_t allocate(int fd, uint64_t from, uint64_t needed_end, uint64_t file_bytes)
 {
-    uint64_t end = file_bytes < from + AHEAD_BYTES_MAX ? file_bytes : from + AHEAD_BYTES_MAX;
+    uint64_t ahead = from / AHEAD_SHARE < AHEAD_BYTES_MAX ? from / AHEAD_SHARE : AHEAD_BYTES_MAX;
+    uint64_t end = needed_end + ahead;
 
+    if (end > file_bytes)
+        end = file_bytes;
     return kvi_os->preallocate(fd, from, end - from) ? AHEAD_NEVER : end;
 }
 
@@ -61,5 +65,5 @@ void kvi_blocks_ahead(const struct kvi_pager *pager, uint64_t pgno_first, uint64
         *ready_end = from;
     if (*ready_end >= end)
         return;
-    *ready_end = allocate(fd, *ready_end > from ? *ready_end : from, file_bytes);
+    *ready_end = allocate(fd, *ready_end > from ? *ready_end : from, end, file_bytes);
 }
