@@ -179,11 +179,14 @@ struct kv_options {
     uint32_t mode;                 /* new files' permissions, less umask; 0: see above */
     const char *lock_path;         /* the lock file; NULL: path + "-lock" */
     uint64_t min_size_bytes;       /* the file is kept at least so long, sparse; 0: no minimum */
+    /* What a database that is made begins with, as kv_limit_set and kv_marker_set would store it. */
+    uint64_t first_limit_bytes;
+    const void *first_marker; /* KV_MARKER_BYTES; NULL: zeros */
 };
 
 /* clang-format off */
 #define KV_OPTIONS_INIT                                                                             \
-    { sizeof(struct kv_options), 0, 0, 0, 0, (uint64_t)64 << 20, 1000, KV_DURABLE, 0, 0, 0, NULL, 0 }
+    { sizeof(struct kv_options), 0, 0, 0, 0, (uint64_t)64 << 20, 1000, KV_DURABLE, 0, 0, 0, NULL, 0, 0, NULL }
 /* clang-format on */
 
 /* Opens the database file `path`. `options` may be NULL (KV_OPTIONS_INIT). An unclean end of

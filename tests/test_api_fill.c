@@ -17,6 +17,9 @@
 #include "worker.h"
 
 #define FILLS (KV_CREATE | KV_FILL_EMPTY)
+#define FIRST_LIMIT ((uint64_t)64 << 20)
+static const char first_marker[KV_MARKER_BYTES] = "what it begins with";
+
 #define NEW_BYTES (17u * 4096u) /* a new database of 4 KiB pages */
 
 static int try_open(const char *path, uint32_t flags, uint32_t page_size, struct kv_env **env_out)
@@ -25,6 +28,8 @@ static int try_open(const char *path, uint32_t flags, uint32_t page_size, struct
 
     options.flags = flags;
     options.page_size = page_size;
+    options.first_limit_bytes = FIRST_LIMIT;
+    options.first_marker = first_marker;
     return kv_env_open(path, &options, env_out);
 }
 
@@ -53,6 +58,33 @@ static void expect_filled(const char *path)
 }
 
 /* ---- In place ---- */
+
+/* Made under a name of its own, and made of an empty file. */
+START_TEST(a_new_database_keeps_the_limit_and_the_marker_that_were_given)
+{
+    const char *path = tmp_path("a.db");
+    char marker[KV_MARKER_BYTES];
+    uint64_t limit;
+    struct kv_env *env;
+    struct kv_txn *txn;
+
+    if (_i)
+        file_write(path, "", 0);
+    ck_ok(try_open(path, FILLS, 0, &env));
+    put_commit(env, "a", "1");
+    env_close(env);
+    ck_ok(kv_env_open(path, NULL, &env));
+    ck_ok(kv_txn_begin(env, KV_READ, NULL, &txn));
+    ck_ok(kv_limit_get(txn, &limit));
+    ck_ok(kv_marker_get(txn, marker));
+    ck_assert_uint_eq(limit, FIRST_LIMIT);
+    ck_assert_mem_eq(marker, first_marker, sizeof(marker));
+    kv_txn_abort(txn);
+    env_sound(env);
+    env_close(env);
+    tmp_clear();
+}
+END_TEST
 
 START_TEST(an_empty_file_becomes_a_database_with_its_inode_and_bits)
 {
@@ -529,6 +561,8 @@ static Suite *suite(void)
     TCase *at_once = case_new(s, "at once");
     TCase *locks = case_new(s, "locks");
 
+    tcase_add_loop_test(in_place, a_new_database_keeps_the_limit_and_the_marker_that_were_given, 0,
+                        2);
     tcase_add_loop_test(in_place, an_empty_file_becomes_a_database_with_its_inode_and_bits, 0, 5);
     tcase_add_test(in_place, only_who_asks_for_it_fills);
     tcase_add_test(in_place, files_that_hold_anything_are_left_alone);

@@ -39,7 +39,7 @@ static int create(uint32_t page_size)
     struct kvi_geometry g;
 
     ck_assert(kvi_geometry_init(&g, page_size));
-    return kvi_create_file(path, &g, 0644);
+    return kvi_create_file(path, &g, &(struct kvi_create_first){0, NULL}, 0644);
 }
 
 static int peek(void)
@@ -183,7 +183,8 @@ START_TEST(a_missing_folder_is_told)
     struct kvi_geometry g;
 
     ck_assert(kvi_geometry_init(&g, 4096));
-    ck_rc(kvi_create_file(tmp_path("none/a.db"), &g, 0644), ENOENT);
+    ck_rc(kvi_create_file(tmp_path("none/a.db"), &g, &(struct kvi_create_first){0, NULL}, 0644),
+          ENOENT);
 }
 END_TEST
 

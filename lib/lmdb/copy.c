@@ -13,18 +13,20 @@
 
 #define COPY_MODE 0666u
 
-static struct kv_copy_options options_of(unsigned flags)
+/* What was never written to is copied as it is: LMDB calls its state 0, and the copy's too. */
+static struct kv_copy_options options_of(const MDB_txn *txn, unsigned flags)
 {
     struct kv_copy_options options = {0};
 
-    options.flags = flags & MDB_CP_COMPACT ? KV_COPY_COMPACT : 0;
+    if ((flags & MDB_CP_COMPACT) && kvi_lmdb_txnid(kv_txn_id(txn->kv)) > 0)
+        options.flags = KV_COPY_COMPACT;
     options.mode = COPY_MODE;
     return options;
 }
 
 static int copy_to_path(MDB_env *env, const char *path, unsigned flags)
 {
-    struct kv_copy_options options = options_of(flags);
+    struct kv_copy_options options;
     struct stat st;
     MDB_txn *txn;
     int rc;
@@ -34,6 +36,7 @@ static int copy_to_path(MDB_env *env, const char *path, unsigned flags)
     rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
     if (rc)
         return rc;
+    options = options_of(txn, flags);
     rc = kvi_lmdb_result(kv_env_copy(txn->kv, path, &options));
     mdb_txn_abort(txn);
     return rc;
@@ -64,12 +67,13 @@ KVI_LMDB_API int mdb_env_copy(MDB_env *env, const char *path)
 
 KVI_LMDB_API int mdb_env_copyfd2(MDB_env *env, mdb_filehandle_t fd, unsigned int flags)
 {
-    struct kv_copy_options options = options_of(flags);
+    struct kv_copy_options options;
     MDB_txn *txn;
     int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
 
     if (rc)
         return rc;
+    options = options_of(txn, flags);
     rc = fd < 0 ? EBADF : kvi_lmdb_result(kv_env_copy_fd(txn->kv, fd, &options));
     mdb_txn_abort(txn);
     return rc;

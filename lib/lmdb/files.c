@@ -7,9 +7,6 @@
  * lock file anew unless somebody holds a lock on its first byte. So that byte is held, shared, as
  * long as an env is open (the guard); a lock file that was written over while nobody had it open is
  * made anew by the next open.
- *
- * LMDB has the map's size in the file from the first open on. Here a database just made gets one
- * commit more, which stores it: LMDB's state 0.
  */
 #include "lmdb/lmdb_impl.h"
 
@@ -63,6 +60,8 @@ struct marker {
 
 #define MARKER_MAGIC 0x424d4c4bu
 
+_Static_assert(sizeof(struct marker) == KV_MARKER_BYTES, "one marker");
+
 int kvi_lmdb_kept(struct kv_txn *kv, struct kvi_lmdb_kept *kept_out)
 {
     struct marker marker;
@@ -86,32 +85,6 @@ int kvi_lmdb_files_keep(const MDB_env *env, struct kv_txn *kv)
     if (!rc && env->locked && kept.maxreaders < env->maxreaders)
         rc = kv_marker_set(kv, &marker, sizeof(marker));
     return kvi_lmdb_result(rc);
-}
-
-/* In a txn of its own, unless another was faster. */
-static int keep_in(MDB_env *env, struct kv_txn *kv, bool *kept_out)
-{
-    struct kvi_lmdb_kept kept;
-    int rc = kvi_lmdb_result(kvi_lmdb_kept(kv, &kept));
-
-    *kept_out = !rc && !kept.mapsize;
-    return *kept_out ? kvi_lmdb_files_keep(env, kv) : rc;
-}
-
-/* The first commit of a database that was just made. */
-static int keep_first(MDB_env *env)
-{
-    struct kv_txn *kv;
-    bool kept;
-    int rc = kvi_lmdb_result(kv_txn_begin(env->kv, KV_WRITE, NULL, &kv));
-
-    if (rc)
-        return rc;
-    rc = keep_in(env, kv, &kept);
-    if (!rc && kept)
-        return kvi_lmdb_result(kv_txn_commit(kv));
-    kv_txn_abort(kv);
-    return rc;
 }
 
 /* ---- The map's size ---- */
@@ -172,7 +145,8 @@ static bool is_fillable(const MDB_env *env)
     return size == 0 || size > FILES_FILLED_MIN;
 }
 
-static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
+static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode,
+                                    const struct marker *marker)
 {
     struct kv_options options = KV_OPTIONS_INIT;
     uint64_t limit = kvi_lmdb_limit(env->mapsize);
@@ -188,6 +162,8 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode)
     options.page_size = KVI_LMDB_PAGE;
     options.mode = mode & 0777u;
     options.lock_path = env->lock_path;
+    options.first_limit_bytes = env->mapsize ? env->mapsize : KVI_LMDB_MAPSIZE;
+    options.first_marker = marker;
     if (limit > FILES_RESERVE_MIN)
         options.reserve_bytes = limit;
     return options;
@@ -207,7 +183,8 @@ static bool fillable_later(const MDB_env *env, const struct kv_options *options)
 /* As LMDB goes on without locks where the lock file lies on a read-only file system. */
 static int open_store(MDB_env *env, mdb_mode_t mode)
 {
-    struct kv_options options = options_of(env, mode);
+    struct marker marker = {.magic = MARKER_MAGIC, .maxreaders = env->maxreaders};
+    struct kv_options options = options_of(env, mode, &marker);
     int rc = kv_env_open(env->data_path, &options, &env->kv);
     bool again = true;
 
@@ -216,7 +193,7 @@ static int open_store(MDB_env *env, mdb_mode_t mode)
     else if (rc != KV_ENOTDB || !fillable_later(env, &options))
         again = false;
     if (again) {
-        options = options_of(env, mode);
+        options = options_of(env, mode, &marker);
         rc = kv_env_open(env->data_path, &options, &env->kv);
     }
     if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && size_of(env->data_path) == 0)
@@ -259,8 +236,6 @@ int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
     rc = kvi_lmdb_result(kv_env_info(env->kv, &info));
     if (!rc)
         env->page_size = info.page_size;
-    if (!rc && info.txnid_committed < KVI_LMDB_TXNID_FIRST && !(env->flags & MDB_RDONLY))
-        rc = keep_first(env);
     if (!rc)
         rc = open_again(env, mode, &info);
     return rc ? rc : kvi_lmdb_files_size(env, env->mapsize);

@@ -33,9 +33,7 @@
 #define KVI_LMDB_FREE_DBI ((MDB_dbi)0) /* the list of free pages, made up when it is read */
 #define KVI_LMDB_MAIN_DBI ((MDB_dbi)1)
 #define KVI_LMDB_CORE_DBIS 2u
-/* kv txnid of the state that LMDB calls 0: a new database is txnid 1, and the first env that may
- * write commits the map size into it. */
-#define KVI_LMDB_TXNID_FIRST 2u
+#define KVI_LMDB_TXNID_FIRST 1u /* kv txnid of a database just made: LMDB calls that state 0 */
 
 /* The flags of a table that LMDB keeps in the file. */
 #define KVI_LMDB_TABLE_FLAGS                                                                       \

@@ -139,13 +139,14 @@ static int compact_fill(struct kv_txn *from, const struct kv_copy_options *optio
 int kvi_copy_compact(struct kv_txn *txn, const struct kv_copy_options *options, int fd,
                      const char *path)
 {
+    const struct kvi_create_first first = {0, NULL}; /* it comes with the records */
     struct kv_options target = KV_OPTIONS_INIT;
     struct kv_env *env;
     int closed;
     int rc;
 
     target.flags = KV_NOLOCK;
-    rc = kvi_create_into(fd, path, &txn->env->geometry);
+    rc = kvi_create_into(fd, path, &txn->env->geometry, &first);
     if (!rc)
         rc = kvi_env_open(path, &target, &env);
     if (rc)

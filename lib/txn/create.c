@@ -49,23 +49,28 @@ static int write_metas(int fd, const struct kvi_geometry *g, const struct kvi_sn
 }
 
 /* Lays out the only snapshot's page and its bitmap. */
-static void lay_out(const struct kvi_geometry *g, struct kvi_snap *snap, uint32_t *tag_out,
-                    uint8_t *snap_page, struct kvi_space_page *bitmap)
+static void lay_out(const struct kvi_geometry *g, const struct kvi_create_first *first,
+                    struct kvi_snap *snap, uint32_t *tag_out, uint8_t *snap_page,
+                    struct kvi_space_page *bitmap)
 {
-    *snap = (struct kvi_snap){.txnid = CREATE_TXNID, .table_id_next = 1};
+    *snap = (struct kvi_snap){.txnid = CREATE_TXNID,
+                              .table_id_next = 1,
+                              .map_limit = first->limit_bytes};
+    if (first->marker)
+        memcpy(snap->marker, first->marker, sizeof(snap->marker));
     kvi_space_create(g, CREATE_TXNID, snap, snap_page, bitmap);
     kvi_snap_encode(g, snap, snap_page);
     *tag_out = kvi_page_seal(g, snap_page);
 }
 
-static int write_first(int fd, const struct kvi_geometry *g, uint8_t *snap_page,
-                       struct kvi_space_page *bitmap)
+static int write_first(int fd, const struct kvi_geometry *g, const struct kvi_create_first *first,
+                       uint8_t *snap_page, struct kvi_space_page *bitmap)
 {
     struct kvi_snap snap;
     uint32_t tag;
     int rc;
 
-    lay_out(g, &snap, &tag, snap_page, bitmap);
+    lay_out(g, first, &snap, &tag, snap_page, bitmap);
     rc = kvi_os->truncate(fd, snap.page_end << g->page_shift);
     if (!rc)
         rc = kvi_os->write_at(fd, snap_page, g->page_size, snap.pgno << g->page_shift);
@@ -74,7 +79,8 @@ static int write_first(int fd, const struct kvi_geometry *g, uint8_t *snap_page,
     return rc ? rc : write_metas(fd, g, &snap, tag);
 }
 
-int kvi_create_image(const struct kvi_geometry *g, uint8_t **image_out, uint64_t *bytes_out)
+int kvi_create_image(const struct kvi_geometry *g, const struct kvi_create_first *first,
+                     uint8_t **image_out, uint64_t *bytes_out)
 {
     struct kvi_space_page bitmap = {0, NULL};
     uint8_t *pages = calloc(2, g->page_size);
@@ -86,7 +92,7 @@ int kvi_create_image(const struct kvi_geometry *g, uint8_t **image_out, uint64_t
     if (!pages)
         return ENOMEM;
     bitmap.image = pages + g->page_size;
-    lay_out(g, &snap, &tag, pages, &bitmap);
+    lay_out(g, first, &snap, &tag, pages, &bitmap);
     *bytes_out = snap.page_end << g->page_shift;
     *image_out = calloc(1, *bytes_out);
     if (*image_out) {
@@ -103,7 +109,8 @@ int kvi_create_image(const struct kvi_geometry *g, uint8_t **image_out, uint64_t
     return rc;
 }
 
-int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g)
+int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g,
+                    const struct kvi_create_first *first)
 {
     struct kvi_space_page bitmap = {0, NULL};
     uint8_t *pages = calloc(2, g->page_size);
@@ -112,7 +119,7 @@ int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g)
     if (!pages)
         return ENOMEM;
     bitmap.image = pages + g->page_size;
-    rc = write_first(fd, g, pages, &bitmap);
+    rc = write_first(fd, g, first, pages, &bitmap);
     free(pages);
     if (rc)
         return kvi_error(rc, "%s: writing a new database: %s", path, kvi_strerror(rc));
@@ -148,7 +155,7 @@ static int flush_folder(const char *folder)
 
 /* Under no name, then linked. ENOTSUP: not possible here. */
 static int create_nameless(const char *path, const char *folder, const struct kvi_geometry *g,
-                           uint32_t mode)
+                           const struct kvi_create_first *first, uint32_t mode)
 {
     int fd;
     int closed;
@@ -156,7 +163,7 @@ static int create_nameless(const char *path, const char *folder, const struct kv
 
     if (rc)
         return rc == EOPNOTSUPP || rc == EISDIR || rc == EINVAL ? ENOTSUP : rc;
-    rc = kvi_create_into(fd, path, g);
+    rc = kvi_create_into(fd, path, g, first);
     if (!rc)
         rc = kvi_os->flush_full(fd);
     if (!rc) {
@@ -185,7 +192,8 @@ static int open_beside(const char *path, uint32_t mode, char *name, size_t name_
     return rc == EEXIST ? EBUSY : rc; /* EEXIST would mean that `path` is there */
 }
 
-static int create_named(const char *path, const struct kvi_geometry *g, uint32_t mode)
+static int create_named(const char *path, const struct kvi_geometry *g,
+                        const struct kvi_create_first *first, uint32_t mode)
 {
     size_t name_bytes = strlen(path) + CREATE_SUFFIX_MAX;
     char *name = malloc(name_bytes);
@@ -198,7 +206,7 @@ static int create_named(const char *path, const struct kvi_geometry *g, uint32_t
     if (!rc) {
         int closed;
 
-        rc = kvi_create_into(fd, path, g);
+        rc = kvi_create_into(fd, path, g, first);
         if (!rc)
             rc = kvi_os->flush_full(fd);
         if (!rc)
@@ -211,16 +219,17 @@ static int create_named(const char *path, const struct kvi_geometry *g, uint32_t
     return rc;
 }
 
-int kvi_create_file(const char *path, const struct kvi_geometry *g, uint32_t mode)
+int kvi_create_file(const char *path, const struct kvi_geometry *g,
+                    const struct kvi_create_first *first, uint32_t mode)
 {
     char *folder = folder_of(path);
     int rc;
 
     if (!folder)
         return ENOMEM;
-    rc = create_nameless(path, folder, g, mode);
+    rc = create_nameless(path, folder, g, first, mode);
     if (rc == ENOTSUP)
-        rc = create_named(path, g, mode);
+        rc = create_named(path, g, first, mode);
     if (!rc)
         rc = flush_folder(folder);
     free(folder);

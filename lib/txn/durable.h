@@ -14,16 +14,25 @@
 
 /* ---- create.c ---- */
 
+/* What a new database's only snapshot keeps: kv_limit_set, kv_marker_set. */
+struct kvi_create_first {
+    uint64_t limit_bytes;
+    const uint8_t *marker; /* KV_MARKER_BYTES; NULL: zeros */
+};
+
 /* Makes a new database of this geometry whole under a temporary name beside `path`, flushed,
  * publishes it with link, flushes the directory. EEXIST: somebody else's stands there (open that).
  * Nothing is left behind. */
-KVI_MUST_CHECK int kvi_create_file(const char *path, const struct kvi_geometry *g, uint32_t mode);
+KVI_MUST_CHECK int kvi_create_file(const char *path, const struct kvi_geometry *g,
+                                   const struct kvi_create_first *first, uint32_t mode);
 
 /* Writes a new database into an empty descriptor (memfd, temporary file); not flushed. */
-KVI_MUST_CHECK int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g);
+KVI_MUST_CHECK int kvi_create_into(int fd, const char *path, const struct kvi_geometry *g,
+                                   const struct kvi_create_first *first);
 
 /* All bytes of a new database, allocated: the caller frees. */
-KVI_MUST_CHECK int kvi_create_image(const struct kvi_geometry *g, uint8_t **image_out,
+KVI_MUST_CHECK int kvi_create_image(const struct kvi_geometry *g,
+                                    const struct kvi_create_first *first, uint8_t **image_out,
                                     uint64_t *bytes_out);
 
 /* ---- fill.c ---- */
@@ -31,7 +40,8 @@ KVI_MUST_CHECK int kvi_create_image(const struct kvi_geometry *g, uint8_t **imag
 /* Makes a database of a file that is empty, or was left unfinished by one who did this; leaves all
  * others alone. Flushed. The descriptor's own lock keeps others that do the same away meanwhile:
  * KV_EBUSY when it is not to be had. */
-KVI_MUST_CHECK int kvi_create_fill(int fd, const char *path, const struct kvi_geometry *g);
+KVI_MUST_CHECK int kvi_create_fill(int fd, const char *path, const struct kvi_geometry *g,
+                                   const struct kvi_create_first *first);
 
 /* ---- recover.c ---- */
 

@@ -130,10 +130,11 @@ static int file_open(struct kv_env *env)
 }
 
 /* Makes a database of an empty file. */
-static int file_fill(struct kv_env *env, const struct kvi_geometry *g)
+static int file_fill(struct kv_env *env, const struct kvi_geometry *g,
+                     const struct kvi_create_first *first)
 {
     uint64_t size_bytes;
-    int rc = kvi_create_fill(env->fd, env->path, g);
+    int rc = kvi_create_fill(env->fd, env->path, g, first);
 
     if (!rc)
         rc = kvi_os->size(env->fd, &size_bytes);
@@ -145,6 +146,8 @@ static int file_fill(struct kv_env *env, const struct kvi_geometry *g)
 /* Opens the data file, making it first when it is missing and that was asked for. */
 static int file_obtain(struct kv_env *env)
 {
+    const struct kvi_create_first first = {env->options.first_limit_bytes,
+                                           env->options.first_marker};
     struct kvi_geometry g;
     int rc;
 
@@ -155,7 +158,7 @@ static int file_obtain(struct kv_env *env)
 
         rc = kvi_os->memfd("libkv", &env->fd);
         if (!rc)
-            rc = kvi_create_into(env->fd, env->path, &g);
+            rc = kvi_create_into(env->fd, env->path, &g, &first);
         if (!rc)
             rc = kvi_os->stat_fd(env->fd, &st);
         if (!rc)
@@ -164,12 +167,12 @@ static int file_obtain(struct kv_env *env)
     }
     rc = file_open(env);
     if (rc == ENOENT && (env->flags & KV_CREATE)) {
-        rc = kvi_create_file(env->path, &g, env->options.mode);
+        rc = kvi_create_file(env->path, &g, &first, env->options.mode);
         if (!rc || rc == EEXIST)
             rc = file_open(env);
     }
     if (!rc && (env->flags & KV_CREATE) && (env->flags & KV_FILL_EMPTY))
-        rc = file_fill(env, &g);
+        rc = file_fill(env, &g, &first);
     if (rc > 0 && rc != EISDIR)
         return kvi_error(rc, "%s: %s", env->path, kvi_strerror(rc));
     return rc;

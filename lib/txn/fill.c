@@ -60,6 +60,45 @@ static bool is_unfinished(const uint8_t *bytes, const uint8_t *image, uint64_t s
     return true;
 }
 
+/* What the new database was to keep, as far as that is there: it stands in the first sector of the
+ * snapshot's page. `image`: of any new database with this geometry. */
+static struct kvi_create_first first_of(const struct kvi_geometry *g, const uint8_t *bytes,
+                                        uint64_t size_bytes, const uint8_t *image,
+                                        struct kvi_snap *snap)
+{
+    struct kvi_create_first first = {0, NULL};
+    struct kvi_meta meta;
+
+    if (kvi_meta_decode(image, &meta) == KVI_META_OK &&
+        (meta.snap.pgno + 1) << g->page_shift <= size_bytes &&
+        !kvi_snap_decode(g, bytes + (meta.snap.pgno << g->page_shift), snap)) {
+        first.limit_bytes = snap->map_limit;
+        first.marker = snap->marker;
+    }
+    return first;
+}
+
+/* The same with this page size. */
+static int is_unfinished_of(const struct kvi_geometry *g, const uint8_t *bytes, uint64_t size_bytes,
+                            bool *unfinished_out)
+{
+    struct kvi_create_first first = {0, NULL};
+    struct kvi_snap snap;
+    uint64_t image_bytes;
+    uint8_t *image;
+    int rc = kvi_create_image(g, &first, &image, &image_bytes);
+
+    if (!rc) {
+        first = first_of(g, bytes, size_bytes, image, &snap);
+        free(image);
+        rc = kvi_create_image(g, &first, &image, &image_bytes);
+    }
+    if (!rc && size_bytes <= image_bytes && is_unfinished(bytes, image, size_bytes))
+        *unfinished_out = true;
+    free(image);
+    return rc;
+}
+
 /* The same with any page size. */
 static int is_unfinished_any(const uint8_t *bytes, uint64_t size_bytes, bool *unfinished_out)
 {
@@ -67,15 +106,9 @@ static int is_unfinished_any(const uint8_t *bytes, uint64_t size_bytes, bool *un
 
     for (uint32_t size = KVI_PAGE_SIZE_MIN; size <= KVI_PAGE_SIZE_MAX && !rc; size *= 2) {
         struct kvi_geometry g;
-        uint64_t image_bytes;
-        uint8_t *image;
 
-        if (!kvi_geometry_init(&g, size))
-            continue;
-        rc = kvi_create_image(&g, &image, &image_bytes);
-        if (!rc && size_bytes <= image_bytes && is_unfinished(bytes, image, size_bytes))
-            *unfinished_out = true;
-        free(image);
+        if (kvi_geometry_init(&g, size))
+            rc = is_unfinished_of(&g, bytes, size_bytes, unfinished_out);
     }
     return rc;
 }
@@ -128,13 +161,13 @@ static void take_back(int fd, const uint8_t *none)
     (void)kvi_os->write_at(fd, none, KVI_META_BYTES, KVI_META_SLOT_1_OFFSET);
 }
 
-static int fill(int fd, const struct kvi_geometry *g)
+static int fill(int fd, const struct kvi_geometry *g, const struct kvi_create_first *first)
 {
     static const uint8_t none[KVI_META_BYTES];
     uint8_t meta[KVI_META_BYTES];
     uint8_t *image;
     uint64_t bytes;
-    int rc = kvi_create_image(g, &image, &bytes);
+    int rc = kvi_create_image(g, first, &image, &bytes);
 
     if (rc)
         return rc;
@@ -172,7 +205,8 @@ static int lock_fill(int fd)
     return rc;
 }
 
-int kvi_create_fill(int fd, const char *path, const struct kvi_geometry *g)
+int kvi_create_fill(int fd, const char *path, const struct kvi_geometry *g,
+                    const struct kvi_create_first *first)
 {
     bool fillable;
     int rc = look(fd, &fillable);
@@ -186,7 +220,7 @@ int kvi_create_fill(int fd, const char *path, const struct kvi_geometry *g)
     if (!rc) {
         rc = look(fd, &fillable);
         if (!rc && fillable)
-            rc = fill(fd, g);
+            rc = fill(fd, g, first);
         (void)kvi_os->lock(fd, KVI_OS_UNLOCK, FILL_BYTE, 1);
     }
     return rc ? kvi_error(rc, "%s: making a database of an empty file: %s", path, kvi_strerror(rc))
