@@ -459,7 +459,6 @@ KVI_LMDB_API int mdb_stat(MDB_txn *txn, MDB_dbi dbi, MDB_stat *stat_out)
 
 int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lmdb_record *record)
 {
-    struct kv_table_options options;
     struct kv_table_stat stat;
     char text[KVI_LMDB_KEY_MAX + 1];
     unsigned flags = 0;
@@ -476,12 +475,9 @@ int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lm
     if (!rc)
         rc = kvi_lmdb_flags_read(txn->kv, kv, &flags, &kept);
     if (!rc)
-        rc = kv_table_options(txn->kv, kv, &options);
-    if (!rc)
         rc = kv_table_stat(txn->kv, kv, &stat);
     if (rc)
         return kvi_lmdb_result(rc);
-    record->pad = options.value_bytes;
     record->flags = (uint16_t)flags;
     record->depth = (uint16_t)stat.depth;
     record->pages_branch = stat.pages_branch;

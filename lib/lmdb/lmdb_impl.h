@@ -41,7 +41,7 @@
 
 /* What a named table's record in the main table reads as: the struct that LMDB keeps there. */
 struct kvi_lmdb_record {
-    uint32_t pad; /* DUPFIXED: size of values */
+    uint32_t pad; /* 0 */
     uint16_t flags;
     uint16_t depth;
     uint64_t pages_branch;
@@ -186,6 +186,7 @@ struct MDB_txn {
     MDB_txn *child;
     MDB_txn *next; /* of env->txns */
     MDB_txn **link;
+    bool listed;                    /* there: next and link are the env's mutex's */
     struct kvi_lmdb_thread *thread; /* whose reader it uses, or NULL */
     size_t id;
 };

@@ -42,6 +42,7 @@ static MDB_txn *txn_new(MDB_env *env, bool write)
 /* The mutex is held. */
 static void list_add(MDB_env *env, MDB_txn *txn)
 {
+    txn->listed = true;
     txn->next = env->txns;
     txn->link = &env->txns;
     if (txn->next)
@@ -80,7 +81,6 @@ static void listed_give(MDB_txn *txn)
     *txn->link = txn->next;
     if (txn->next)
         txn->next->link = txn->link;
-    txn->link = NULL;
     txn->next = env->spares;
     env->spares = txn;
     pthread_mutex_unlock(&env->mutex);
@@ -136,7 +136,7 @@ static void end_read(MDB_txn *txn, bool keep_handles)
     if (txn->kv)
         kvi_lmdb_reader_end(txn->env, NULL, txn->kv);
     txn->kv = NULL;
-    if (txn->link)
+    if (txn->listed)
         listed_give(txn);
     else
         free(txn);
