@@ -18,6 +18,7 @@ struct kvi_lmdb_lent {
     struct kvi_lmdb_lent *outer; /* what its own parent has lent */
     struct kv_cursor *kv;        /* of the txn that lends, or NULL */
     unsigned state;              /* of that */
+    bool placed;                 /* that stands at its place; else, or without it, the note says */
     uint8_t *note;
     size_t note_key_bytes;
     size_t note_value_bytes;
@@ -69,7 +70,8 @@ static int write_note(MDB_cursor *cursor, const struct kv_val *key, const struct
     return 0;
 }
 
-/* The position in a note, for a kv cursor of another txn. Nothing is noted where there is none. */
+/* The position in a note, for a kv cursor of another txn. Nothing is noted where the kv cursor need
+ * not stand anywhere. */
 static int note_position(MDB_cursor *cursor)
 {
     bool pairs = kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT;
@@ -80,7 +82,7 @@ static int note_position(MDB_cursor *cursor)
     if (cursor->state & (KVI_LMDB_NOTED | KVI_LMDB_CLOSED))
         return 0;
     rc = kvi_lmdb_cursor_place(cursor, &place);
-    if (rc || place == KVI_LMDB_NOWHERE)
+    if (rc || place == KVI_LMDB_NOWHERE || place == KVI_LMDB_PAST)
         return rc;
     rc = kvi_lmdb_result(kv_cursor_get(cursor->kv, KV_CURRENT, &key, pairs ? &value : NULL));
     if (!rc)
@@ -112,7 +114,7 @@ void kvi_lmdb_cursor_forget(MDB_cursor *cursor)
     kv_cursor_close(cursor->kv);
     cursor->kv = NULL;
     drop_note(cursor);
-    cursor->state = KVI_LMDB_CLOSED;
+    cursor->state = KVI_LMDB_CLOSED | (cursor->state & KVI_LMDB_GONE);
 }
 
 int kvi_lmdb_cursor_ready(MDB_cursor *cursor)
@@ -143,21 +145,33 @@ int kvi_lmdb_cursor_many(MDB_cursor *cursor, bool *many_out)
     return rc;
 }
 
+int kvi_lmdb_cursor_unset(MDB_cursor *cursor, enum kvi_lmdb_place place, bool *unset_out)
+{
+    *unset_out = place == KVI_LMDB_UNSET;
+    if (*unset_out || !(cursor->state & KVI_LMDB_UNREAD))
+        return 0;
+    return kvi_lmdb_result(kvi_lmdb_cursor_many(cursor, unset_out));
+}
+
 /* Out of the gap in which the kv cursor stands. */
 static int leave_gap(MDB_cursor *cursor, enum kv_place gap)
 {
+    static const unsigned places[] = {[KV_PLACE_VALUE] = KVI_LMDB_BEFORE_VALUE,
+                                      [KV_PLACE_VALUES] =
+                                          KVI_LMDB_BEHIND_VALUES | KVI_LMDB_VALUES_END,
+                                      [KV_PLACE_KEY] = KVI_LMDB_BEFORE_KEY};
     enum kv_cursor_op op = gap == KV_PLACE_VALUES ? KV_PREV_VALUE : KV_CURRENT;
+    unsigned place = places[gap];
     int rc = kv_cursor_get(cursor->kv, op, NULL, NULL);
 
-    if (rc == KV_ENOTFOUND)
-        return kvi_lmdb_cursor_past(cursor);
-    if (!rc)
-        kvi_lmdb_cursor_at(cursor, gap == KV_PLACE_VALUE    ? KVI_LMDB_BEFORE_VALUE
-                                   : gap == KV_PLACE_VALUES ? KVI_LMDB_BEHIND_VALUES
-                                                            : KVI_LMDB_BEFORE_KEY);
-    if (!rc && gap == KV_PLACE_VALUES)
-        cursor->state |= KVI_LMDB_VALUES_END;
-    return rc;
+    if (rc == KV_ENOTFOUND) {
+        rc = kv_cursor_get(cursor->kv, KV_LAST, NULL, NULL);
+        place = KVI_LMDB_PAST;
+    }
+    if (rc)
+        return rc == KV_ENOTFOUND ? 0 : rc;
+    cursor->state = (cursor->state & ~KVI_LMDB_PLACE) | place;
+    return 0;
 }
 
 int kvi_lmdb_cursor_place(MDB_cursor *cursor, enum kvi_lmdb_place *place_out)
@@ -239,6 +253,7 @@ KVI_LMDB_API int mdb_cursor_renew(MDB_txn *txn, MDB_cursor *cursor)
     if (txn->flags & KVI_LMDB_TXN_BLOCKED)
         return MDB_BAD_TXN;
     release(cursor);
+    cursor->state = KVI_LMDB_CLOSED;
     if (cursor->txn)
         unlist_cursor(cursor);
     list_cursor(cursor, txn);
@@ -259,12 +274,17 @@ KVI_LMDB_API MDB_dbi mdb_cursor_dbi(MDB_cursor *cursor)
 static int count_at(MDB_cursor *cursor, enum kvi_lmdb_place place, size_t *count_out)
 {
     uint64_t count = 0;
+    bool unset;
     int rc;
 
-    if (place == KVI_LMDB_NOWHERE || place == KVI_LMDB_UNSET)
+    if (place == KVI_LMDB_NOWHERE)
         return EINVAL;
     if (place == KVI_LMDB_PAST)
         return MDB_NOTFOUND;
+    cursor->state &= ~KVI_LMDB_END;
+    rc = kvi_lmdb_cursor_unset(cursor, place, &unset);
+    if (rc || unset)
+        return rc ? rc : EINVAL;
     rc = kvi_lmdb_result(kv_cursor_count(cursor->kv, &count));
     if (!rc)
         *count_out = (size_t)count;
@@ -317,10 +337,18 @@ void kvi_lmdb_cursors_park(MDB_txn *txn)
         kv_cursor_close(cursor->kv);
         cursor->kv = NULL;
         cursor->state |= KVI_LMDB_CLOSED;
-        if (!noted)
+        if (!noted && (cursor->state & KVI_LMDB_PLACE) != KVI_LMDB_PAST)
             release(cursor);
     }
     kvi_lmdb_shown_end(txn);
+}
+
+static bool is_in_gap(MDB_cursor *cursor)
+{
+    enum kvi_lmdb_place place;
+
+    return cursor->kv && !(cursor->state & KVI_LMDB_NOTED) &&
+           kvi_lmdb_cursor_place(cursor, &place) == 0 && place == KVI_LMDB_BEFORE_KEY;
 }
 
 void kvi_lmdb_cursors_drop(MDB_txn *txn, MDB_dbi dbi)
@@ -328,6 +356,8 @@ void kvi_lmdb_cursors_drop(MDB_txn *txn, MDB_dbi dbi)
     for (MDB_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
         if (cursor->dbi != dbi)
             continue;
+        if (is_in_gap(cursor))
+            cursor->state |= KVI_LMDB_GONE;
         kvi_lmdb_cursor_forget(cursor);
         for (struct kvi_lmdb_lent *lent = cursor->lent; lent; lent = lent->outer) {
             kv_cursor_close(lent->kv);
@@ -377,20 +407,32 @@ void kvi_lmdb_cursors_deleted(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *self)
 
 /* ---- Nested txns ---- */
 
+static int copy_note(const MDB_cursor *cursor, struct kvi_lmdb_lent *lent)
+{
+    size_t bytes = cursor->note_key_bytes + cursor->note_value_bytes;
+
+    if (!cursor->note)
+        return 0;
+    lent->note = malloc(bytes + 1);
+    if (!lent->note)
+        return ENOMEM;
+    memcpy(lent->note, cursor->note, bytes);
+    lent->note_key_bytes = cursor->note_key_bytes;
+    lent->note_value_bytes = cursor->note_value_bytes;
+    return 0;
+}
+
 static int lend(MDB_cursor *cursor)
 {
     struct kvi_lmdb_lent *lent = calloc(1, sizeof(*lent));
-    int rc = lent ? note_position(cursor) : ENOMEM;
+    int rc;
 
-    if (!rc && cursor->state & KVI_LMDB_NOTED) {
-        lent->note_key_bytes = cursor->note_key_bytes;
-        lent->note_value_bytes = cursor->note_value_bytes;
-        lent->note = malloc(lent->note_key_bytes + lent->note_value_bytes + 1);
-        if (lent->note)
-            memcpy(lent->note, cursor->note, lent->note_key_bytes + lent->note_value_bytes);
-        else
-            rc = ENOMEM;
-    }
+    if (!lent)
+        return ENOMEM;
+    lent->placed = !(cursor->state & KVI_LMDB_NOTED);
+    rc = note_position(cursor);
+    if (!rc)
+        rc = copy_note(cursor, lent);
     if (rc) {
         free(lent);
         return rc;
@@ -420,19 +462,30 @@ int kvi_lmdb_cursors_lend(MDB_txn *parent, MDB_txn *child)
     return 0;
 }
 
+void kvi_lmdb_cursors_go(MDB_txn *txn)
+{
+    for (MDB_cursor *cursor = txn->cursors; cursor; cursor = cursor->next) {
+        if (cursor->state & KVI_LMDB_NOTED && kvi_lmdb_cursor_ready(cursor))
+            kvi_lmdb_cursor_forget(cursor);
+    }
+}
+
 /* The position that the cursor has in the child becomes the parent's. */
 static void keep_position(MDB_cursor *cursor)
 {
     struct kvi_lmdb_lent *lent = cursor->lent;
+    int rc = note_position(cursor);
 
-    if (note_position(cursor))
-        drop_note(cursor);
     kv_cursor_close(cursor->kv);
     cursor->kv = lent->kv;
+    if (rc || !(cursor->state & KVI_LMDB_NOTED)) {
+        kv_cursor_close(cursor->kv);
+        cursor->kv = NULL;
+    }
     cursor->state &= ~KVI_LMDB_CLOSED;
     if (!cursor->kv)
         cursor->state |= KVI_LMDB_CLOSED;
-    if (!(cursor->state & KVI_LMDB_NOTED))
+    if (rc)
         kvi_lmdb_cursor_forget(cursor);
     free(lent->note);
 }
@@ -448,6 +501,8 @@ static void restore_position(MDB_cursor *cursor)
     cursor->note = lent->note;
     cursor->note_key_bytes = lent->note_key_bytes;
     cursor->note_value_bytes = lent->note_value_bytes;
+    if (lent->placed && lent->kv)
+        drop_note(cursor);
 }
 
 void kvi_lmdb_cursors_return(MDB_txn *child, bool keep)

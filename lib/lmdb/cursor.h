@@ -29,6 +29,8 @@
 #define KVI_LMDB_LIKELY(x) __builtin_expect(!!(x), 1)
 #define KVI_LMDB_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+#define KVI_LMDB_VALUE_MAX 0xffffffffu /* bytes of a value without duplicates */
+
 enum kvi_lmdb_place {
     KVI_LMDB_RECORD = 0,
     KVI_LMDB_BEFORE_VALUE = 1,
@@ -49,6 +51,8 @@ enum kvi_lmdb_place {
 #define KVI_LMDB_DELETED 0x80u
 /* Nowhere, since the table's last record was deleted under it. */
 #define KVI_LMDB_GONE 0x100u
+/* The key was come to without data being asked for: LMDB's index into its values is not set. */
+#define KVI_LMDB_UNREAD 0x200u
 /* There is no kv cursor (yet). */
 #define KVI_LMDB_CLOSED 0x10u
 /* The position is in the note; the kv cursor stands elsewhere. */
@@ -88,8 +92,11 @@ void kvi_lmdb_cursor_forget(MDB_cursor *cursor);
  * it is empty. */
 void kvi_lmdb_cursors_deleted(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *self);
 
-/* cursor.c: whether the key at the kv cursor has more than one value. */
+/* cursor.c: whether the key at the kv cursor has more than one value. A result of kv.h. */
 int kvi_lmdb_cursor_many(MDB_cursor *cursor, bool *many_out);
+
+/* cursor.c: whether LMDB's index into the values at the cursor is not set (UNSET, UNREAD). */
+int kvi_lmdb_cursor_unset(MDB_cursor *cursor, enum kvi_lmdb_place place, bool *unset_out);
 
 /* cursor_move.c: moves the kv cursor and gives what is there; key and data may be NULL. Those are
  * left alone when it fails, with a result of kv.h; the place is RECORD when it does not. */

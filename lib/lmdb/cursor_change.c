@@ -11,8 +11,6 @@
 
 #include <errno.h>
 
-#define VALUE_MAX 0xffffffffu /* bytes of a value without duplicates */
-
 uint32_t kvi_lmdb_put_flags(unsigned flags, unsigned table_flags)
 {
     uint32_t kv = 0;
@@ -120,14 +118,54 @@ static bool in_gap(MDB_cursor *cursor)
     return place == KVI_LMDB_BEFORE_KEY || (place == KVI_LMDB_PAST && deleted);
 }
 
+/* With duplicates LMDB has an empty value only where it is a key's single one: none can be added to
+ * others, and one that is there goes when others come. *done_out: nothing is left to be put. */
+static int put_beside_empty(MDB_cursor *cursor, const MDB_val *key, const MDB_val *data,
+                            unsigned flags, bool *done_out)
+{
+    struct kv_val k = {key->mv_size, key->mv_data};
+    struct kv_val value = {data->mv_size, data->mv_data}, present;
+    int rc = kv_cursor_get(cursor->kv, KV_EXACT, &k, &present);
+
+    *done_out = false;
+    if (rc == KV_ENOTFOUND || rc == KV_EKEYSIZE || flags & (MDB_NOOVERWRITE | MDB_APPEND))
+        return 0;
+    *done_out = rc || (data->mv_size == 0) != (present.size == 0);
+    if (rc || !*done_out)
+        return kvi_lmdb_result(rc);
+    cursor->state = 0;
+    if (data->mv_size == 0)
+        return MDB_BAD_VALSIZE;
+    return kvi_lmdb_changed(cursor->txn, kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR));
+}
+
+/* Whether empty values have to be thought of. Those that were put earlier are not known of, which
+ * only means that they stay. */
+static bool may_be_empty(const MDB_cursor *cursor, const MDB_val *data)
+{
+    struct kvi_lmdb_table *table = &cursor->txn->env->tables[cursor->dbi];
+    unsigned flags = kvi_lmdb_cursor_flags(cursor);
+
+    if (KVI_LMDB_LIKELY(!(flags & MDB_DUPSORT) || (data->mv_size && !table->empties)))
+        return false;
+    if (data->mv_size == 0)
+        table->empties = true;
+    return true;
+}
+
 /* Of a record by its key. A refusal of an existing key comes before LMDB forgets a deletion. */
 static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, unsigned flags)
 {
     uint32_t kv_flags = kvi_lmdb_put_flags(flags, kvi_lmdb_cursor_flags(cursor));
     struct kv_val value = {data->mv_size, data->mv_data};
     bool gap = flags & (MDB_NOOVERWRITE | MDB_APPEND) && in_gap(cursor);
+    bool done = false;
     int rc = 0;
 
+    if (KVI_LMDB_UNLIKELY(may_be_empty(cursor, data)))
+        rc = put_beside_empty(cursor, key, data, flags, &done);
+    if (rc || done)
+        return rc;
     if (cursor->txn->env->tables[cursor->dbi].custom && !kv_flags)
         rc = kvi_lmdb_respell(cursor->txn, cursor->dbi, key, data->mv_size);
     if (!rc)
@@ -204,7 +242,7 @@ static int put_multiple(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, s
 static int check_put(const MDB_cursor *cursor, const MDB_val *key, const MDB_val *data)
 {
     const MDB_txn *txn = cursor->txn;
-    size_t value_max = VALUE_MAX;
+    size_t value_max = KVI_LMDB_VALUE_MAX;
 
     if (cursor->read_only)
         return EACCES;
@@ -260,6 +298,7 @@ static int keep_gap(MDB_cursor *cursor)
 
 static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
 {
+    bool unset = false;
     int rc;
 
     if (place == KVI_LMDB_NOWHERE)
@@ -268,8 +307,9 @@ static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
         return MDB_NOTFOUND;
     if (!all && place == KVI_LMDB_BEHIND_VALUES)
         return MDB_NOTFOUND;
-    if (!all && place == KVI_LMDB_UNSET)
-        return EINVAL;
+    rc = all ? 0 : kvi_lmdb_cursor_unset(cursor, place, &unset);
+    if (rc || unset)
+        return rc ? rc : EINVAL;
     rc = kv_cursor_del(cursor->kv, all ? KV_ALL_VALUES : 0);
     if (rc == KV_EINCOMPATIBLE)
         cursor->txn->flags |= KVI_LMDB_TXN_ERROR; /* a named table: LMDB's txn is lost */

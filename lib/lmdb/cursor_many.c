@@ -83,7 +83,7 @@ static int at_end(MDB_cursor *cursor, bool *at_end_out)
 static int get_multiple(MDB_cursor *cursor, MDB_val *data)
 {
     enum kvi_lmdb_place place;
-    bool end = false;
+    bool end = false, unset;
     int rc = kvi_lmdb_cursor_place(cursor, &place);
 
     if (rc)
@@ -92,8 +92,11 @@ static int get_multiple(MDB_cursor *cursor, MDB_val *data)
         return EINVAL;
     if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPFIXED))
         return MDB_INCOMPATIBLE;
-    if (place == KVI_LMDB_UNSET || place == KVI_LMDB_PAST)
+    if (place == KVI_LMDB_PAST)
         return 0;
+    rc = kvi_lmdb_cursor_unset(cursor, place, &unset);
+    if (rc || unset)
+        return rc;
     rc = at_end(cursor, &end);
     if (rc)
         return kvi_lmdb_result(rc);

@@ -38,6 +38,14 @@ static inline int give(MDB_cursor *cursor, const struct kv_val *k, const struct 
     return 0;
 }
 
+/* LMDB's first and last do not set its index into the values unless one is asked for. (Steps leave
+ * it at the key before, which is not imitated.) */
+static bool leaves_unread(const MDB_cursor *cursor, enum kv_cursor_op op, const MDB_val *data)
+{
+    return !data && (op == KV_FIRST || op == KV_LAST) &&
+           kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT;
+}
+
 int kvi_lmdb_cursor_move(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val *data)
 {
     struct kv_val k, v;
@@ -45,7 +53,7 @@ int kvi_lmdb_cursor_move(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key,
 
     if (rc)
         return rc;
-    cursor->state = 0;
+    cursor->state = leaves_unread(cursor, op, data) ? KVI_LMDB_UNREAD : 0;
     return give(cursor, &k, &v, key, data);
 }
 
@@ -129,8 +137,8 @@ static int still_at_end(MDB_cursor *cursor, bool *at_end_out)
     struct kv_val key, value;
     int rc = kvi_lmdb_cursor_place(cursor, &place);
 
-    *at_end_out = false;
-    if (rc || place == KVI_LMDB_NOWHERE)
+    *at_end_out = !rc && place == KVI_LMDB_PAST;
+    if (rc || place == KVI_LMDB_NOWHERE || place == KVI_LMDB_PAST)
         return rc;
     rc = kv_cursor_get(cursor->kv, KV_CURRENT, &key, &value);
     if (!rc)
@@ -276,7 +284,7 @@ static int edge_dup(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_
 {
     unsigned trace = cursor->state & KVI_LMDB_END;
     enum kvi_lmdb_place place;
-    bool many;
+    bool many, unset;
     int rc = kvi_lmdb_cursor_place(cursor, &place);
 
     if (rc)
@@ -287,8 +295,9 @@ static int edge_dup(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_
         return MDB_INCOMPATIBLE;
     if (place == KVI_LMDB_PAST)
         return MDB_NOTFOUND;
-    if (place == KVI_LMDB_UNSET)
-        return EINVAL;
+    rc = kvi_lmdb_cursor_unset(cursor, place, &unset);
+    if (rc || unset)
+        return rc ? rc : EINVAL;
     rc = kvi_lmdb_cursor_many(cursor, &many);
     if (!rc)
         rc = kvi_lmdb_cursor_move(cursor, op, many ? NULL : key, data);
@@ -310,29 +319,36 @@ static int current_key(MDB_cursor *cursor, MDB_val *key, int rc)
     return rc;
 }
 
-static int current(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+/* With duplicates, or with something to be known. */
+static int current_at(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
+    unsigned trace = cursor->state & (KVI_LMDB_VALUES_END | KVI_LMDB_END | KVI_LMDB_UNREAD);
     enum kvi_lmdb_place place;
-    unsigned trace = cursor->state & (KVI_LMDB_VALUES_END | KVI_LMDB_END);
-    int rc;
+    bool unset = false;
+    int rc = kvi_lmdb_cursor_place(cursor, &place);
 
-    if (!cursor->state && !(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
-        return kvi_lmdb_result(kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data));
-    rc = kvi_lmdb_cursor_place(cursor, &place);
     if (rc)
         return rc;
     if (place == KVI_LMDB_NOWHERE)
         return EINVAL;
     if (place == KVI_LMDB_PAST)
         return MDB_NOTFOUND;
-    if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_UNSET)
-        return current_key(cursor, key,
-                           !data                     ? 0
-                           : place == KVI_LMDB_UNSET ? EINVAL
-                                                     : MDB_NOTFOUND);
+    if (data)
+        rc = kvi_lmdb_cursor_unset(cursor, place, &unset);
+    if (rc)
+        return rc;
+    if (place == KVI_LMDB_BEHIND_VALUES || unset || (!data && place == KVI_LMDB_UNSET))
+        return current_key(cursor, key, !data ? 0 : unset ? EINVAL : MDB_NOTFOUND);
     rc = kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data);
     cursor->state |= trace;
     return kvi_lmdb_result(rc);
+}
+
+static int current(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    if (cursor->state || kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT)
+        return current_at(cursor, key, data);
+    return kvi_lmdb_result(kvi_lmdb_cursor_move(cursor, KV_CURRENT, key, data));
 }
 
 /* ---- All operations ---- */
@@ -344,7 +360,7 @@ static int edge(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val 
     if (rc)
         cursor->state = 0; /* an empty table: kv.h's cursor stands nowhere, and so does LMDB's */
     else if (op == KV_LAST)
-        cursor->state = KVI_LMDB_VALUES_END | KVI_LMDB_END;
+        cursor->state |= KVI_LMDB_VALUES_END | KVI_LMDB_END;
     return kvi_lmdb_result(rc);
 }
 

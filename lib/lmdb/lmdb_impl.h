@@ -80,6 +80,7 @@ struct kvi_lmdb_table {
     unsigned seq;   /* raised when the slot is closed: who holds an older number has MDB_BAD_DBI */
     bool shared;    /* what opened it was committed: txns that begin from now on see it */
     bool custom;    /* has a comparator that is not LMDB's for its flags: kvi_lmdb_ready */
+    bool empties;   /* with duplicates: empty values were put here (cursor_change.c) */
     MDB_cmp_func *compare; /* of keys: never NULL in an open slot, nor is the next */
     MDB_cmp_func *compare_value;
     struct kvi_lmdb_order *order; /* set once the table was met stored under it */
@@ -281,9 +282,11 @@ void kvi_lmdb_txns_end(MDB_env *env);
 
 /* cursor.c: the cursors of a write txn, around its child's life. Lend before the child's kv txn
  * begins (ENOMEM): its cursors are then the child's. Return before the child's kv txn commits (keep
- * their positions) or aborts (or could not begin); cursors opened in the child are freed. */
+ * their positions) or aborts (or could not begin); cursors opened in the child are freed. Go, when
+ * the kv txn of those who have them now is there: kv cursors of that txn take their places. */
 int kvi_lmdb_cursors_lend(MDB_txn *parent, MDB_txn *child);
 void kvi_lmdb_cursors_return(MDB_txn *child, bool keep);
+void kvi_lmdb_cursors_go(MDB_txn *txn);
 /* cursor.c: the txn is reset. Its cursors stay with it, and where they stand: LMDB goes on with them
  * after mdb_txn_renew, and clients do so without mdb_cursor_renew. */
 void kvi_lmdb_cursors_park(MDB_txn *txn);

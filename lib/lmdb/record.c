@@ -78,8 +78,9 @@ KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
     if (KVI_LMDB_UNLIKELY(rc))
         return rc;
     if (KVI_LMDB_UNLIKELY(
-            key->mv_size - 1 >= KVI_LMDB_KEY_MAX || kvi_lmdb_table_flags(txn, dbi) & MDB_DUPSORT ||
-            txn->env->tables[dbi].custom || flags & (MDB_APPEND | MDB_APPENDDUP | MDB_RESERVE)))
+            key->mv_size - 1 >= KVI_LMDB_KEY_MAX || data->mv_size > KVI_LMDB_VALUE_MAX ||
+            kvi_lmdb_table_flags(txn, dbi) & MDB_DUPSORT || txn->env->tables[dbi].custom ||
+            flags & (MDB_APPEND | MDB_APPENDDUP | MDB_RESERVE)))
         return put_by_cursor(txn, dbi, key, data, flags);
     rc = kvi_lmdb_ready(txn, dbi);
     if (!rc)

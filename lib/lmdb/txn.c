@@ -280,6 +280,7 @@ static int begin_child(MDB_txn *parent, unsigned flags, MDB_txn **txn_out)
         return rc;
     }
     kvi_lmdb_seen_begin(txn);
+    kvi_lmdb_cursors_go(txn);
     parent->child = txn;
     parent->flags |= KVI_LMDB_TXN_CHILD;
     *txn_out = txn;
@@ -344,6 +345,7 @@ static int commit_child(MDB_txn *txn)
     rc = kvi_lmdb_result(kv_txn_commit(txn->kv));
     parent->main_flags = txn->main_flags;
     parent->flags |= rc ? KVI_LMDB_TXN_ERROR : changed;
+    kvi_lmdb_cursors_go(parent);
     end_write(txn);
     return rc;
 }
