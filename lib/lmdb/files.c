@@ -96,7 +96,7 @@ static int cut_file(MDB_env *env, size_t size)
     uint64_t cut;
     int rc = kv_env_info(env->kv, &info);
 
-    if (rc || info.file_size_bytes < size + info.page_size || info.processes > 1)
+    if (rc || info.file_size_bytes <= size || info.processes > 1)
         return rc;
     return kv_env_trim(env->kv, 0, &cut);
 }

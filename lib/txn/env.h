@@ -80,7 +80,8 @@ KVI_MUST_CHECK int kvi_env_grow(struct kv_env *env, uint64_t page_end);
  * mapping's reservation. */
 uint64_t kvi_env_limit(const struct kv_env *env, uint64_t stored_limit_bytes);
 
-/* min_size_bytes in whole pages; and making the file that long, writer. */
+/* min_size_bytes, which may end within a page: that one is made whole before it is used. And making
+ * the file that long, writer. */
 uint64_t kvi_env_least(const struct kv_env *env);
 KVI_MUST_CHECK int kvi_env_lengthen(struct kv_env *env);
 /* The same for others: when nobody writes just now, else it is left to our next write txn. */

@@ -41,9 +41,7 @@ uint64_t kvi_env_limit(const struct kv_env *env, uint64_t stored_limit_bytes)
 
 uint64_t kvi_env_least(const struct kv_env *env)
 {
-    uint64_t page_mask = env->geometry.page_size - 1;
-
-    return (atomic_load(&env->min_size_bytes) + page_mask) & ~page_mask;
+    return atomic_load(&env->min_size_bytes);
 }
 
 static int grow_to(struct kv_env *env, uint64_t bytes)

@@ -144,16 +144,15 @@ static uint64_t cut_slack(const struct kv_env *env, bool exact)
 
 static int cut_to(struct kv_env *env, uint64_t page_end, uint64_t slack)
 {
-    uint64_t least = kvi_env_least(env) >> env->geometry.page_shift;
-    uint64_t bytes;
+    uint32_t shift = env->geometry.page_shift;
+    uint64_t bytes = page_end << shift;
     int rc = kvi_env_require(env, page_end);
 
-    if (page_end < least)
-        page_end = least;
-    bytes = page_end << env->geometry.page_shift;
-    if (rc || atomic_load(&env->file_bytes) >> env->geometry.page_shift <= page_end + slack)
+    if (bytes < kvi_env_least(env))
+        bytes = kvi_env_least(env);
+    if (rc || atomic_load(&env->file_bytes) <= bytes + (slack << shift))
         return rc;
-    kvi_env_holes(env, page_end, env->map.pages_max);
+    kvi_env_holes(env, bytes >> shift, env->map.pages_max);
     rc = kvi_os->truncate(env->fd, bytes);
     if (rc)
         return kvi_error(rc, "%s: cutting to %llu bytes: %s", env->path, (unsigned long long)bytes,

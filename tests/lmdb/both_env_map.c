@@ -247,6 +247,9 @@ static void writemap(void)
     see_size(env);
     CALL(mdb_env_set_mapsize(env, 3000000));
     see_map(env, "set");
+    see_size(env);
+    see("%s", both_name(fill(env, 0, 100, 1000)));
+    see_size(env);
     CALL(mdb_env_set_mapsize(env, 4096 * 1000));
     see_size(env);
     see("%s", both_name(fill(env, 0, 100, 1000)));
