@@ -9,11 +9,19 @@
  *   lmdb.h promises no numbers;
  * - where a cursor of such a table stands after a search that failed: in the genuine library it depends
  *   on where a page ends (a "loose" cursor: the next thing it does is to look for a place);
+ * - the key that FIRST_DUP and LAST_DUP give: only where the key never had several values at once;
  * - the pieces in which GET_MULTIPLE and its like give values: "up to a page"; all of them together are;
  * - records of named tables beside their size: they hold page numbers;
  * - RESERVE in tables with duplicates, values of other sizes in DUPFIXED tables, keys of other sizes in
  *   INTEGERKEY ones, CURRENT with a value that does not sort into its place: lmdb.h forbids them, and
  *   what the genuine library then does damages its tables;
+ * - values of 0 bytes in tables with duplicates, which lmdb.h forbids: accepted, they damage the table;
+ *   DUPFIXED without DUPSORT: makes pages that cannot be read;
+ * - cursors behind the last record, or whose record was deleted, or in a table with duplicates that
+ *   others changed: the genuine library reads garbage, or crashes (stream_ops.c, may_ask);
+ * - a drop in a txn that has nested ones: the list of free pages is damaged, which ends the program;
+ * - MULTIPLE where a value is the only one of its key already: it stops there and says that all is well;
+ * - readers that use a handle opened after they began: LMDB does not look whether they may;
  * - FIXEDMAP: it maps over whatever is at the address by then;
  * - readers under NOLOCK while something is written: its user's to prevent.
  */

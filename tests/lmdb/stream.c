@@ -206,8 +206,7 @@ MDB_val stream_key(struct stream *s, const struct stream_table *table)
     uint8_t *to = room();
     size_t size;
 
-    if (chance(s, 1) &&
-        chance(s, 30)) { /* refused, but for INTEGERKEY where sizes are not looked at */
+    if (!(table->flags & MDB_INTEGERKEY) && chance(s, 1) && chance(s, 30)) { /* refused */
         return val_bytes(to, chance(s, 50) ? 0 : 512);
     }
     if (table->flags & MDB_INTEGERKEY) {

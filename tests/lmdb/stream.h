@@ -40,8 +40,13 @@ struct stream_table {
 /* What is known of a cursor's place. */
 struct stream_place {
     bool loose; /* where it stands depends on the pages: only what does not ask for it is done */
-    bool on;    /* on a record: else it may stand behind the last one, or nowhere */
-    bool next;  /* just opened, or it deleted its record and nothing else has happened since */
+    bool fresh; /* nowhere yet */
+    bool on;    /* on the record of `key` */
+    bool end;   /* it was at the end, or ran against it: the genuine library keeps that in mind */
+    bool forth; /* got there by going forth or by a search */
+    bool next;  /* its record was deleted, and nothing else has happened since: NEXT is defined */
+    size_t key_size;
+    uint8_t key[511];
 };
 
 /* A cursor of the write txn. */
@@ -106,9 +111,11 @@ void stream_write_op(struct stream *s);
 void stream_read_op(struct stream *s, MDB_txn *txn, struct stream_table *table);
 void stream_cursor_get(struct stream *s, MDB_cursor *cursor, const struct stream_table *table,
                        struct stream_place *place);
-/* A table was changed: of other cursors on it less is known. */
+/* A record was put, or deleted, or (key NULL) any were; `by`: the cursor that did it, or NULL. Of other
+ * cursors on the table less is known then. */
 void stream_changed(struct stream *s, const struct stream_table *table,
-                    const struct stream_cursor *by);
+                    const struct stream_cursor *by, const MDB_val *key, bool deleted);
+void stream_place_begin(struct stream_place *place);
 void stream_walk(struct stream *s, MDB_txn *txn, MDB_dbi dbi, const char *what);
 void stream_see_table(struct stream *s, MDB_txn *txn, const struct stream_table *table);
 

@@ -134,7 +134,7 @@ static void do_put(struct stream *s)
     tell("put %s %s %s %s= %s %s", table->name, val_text(&key), val_text(&given), flags_text(flags),
          rc_text(rc), rc == MDB_KEYEXIST && (flags & MDB_NOOVERWRITE) ? val_text(&data) : "");
     fill_reserved(flags, rc, &given, &data);
-    stream_changed(s, table, NULL);
+    stream_changed(s, table, NULL, &key, false);
 }
 
 static void do_del(struct stream *s)
@@ -147,16 +147,60 @@ static void do_del(struct stream *s)
 
     tell("del %s %s %s = %s", table->name, val_text(&key), pair ? val_text(&data) : "all",
          rc_text(rc));
-    stream_changed(s, table, NULL);
+    if (rc == 0) {
+        stream_changed(s, table, NULL, &key, true);
+    }
+}
+
+void stream_place_begin(struct stream_place *place)
+{
+    memset(place, 0, sizeof *place);
+    place->fresh = true;
+}
+
+static void place_on(struct stream_place *place, const MDB_val *key)
+{
+    place->loose = false;
+    place->fresh = false;
+    place->next = false;
+    place->end = false;
+    place->forth = false;
+    place->on = key->mv_size <= sizeof place->key;
+    if (place->on) {
+        place->key_size = key->mv_size;
+        memcpy(place->key, key->mv_data, key->mv_size);
+    }
+}
+
+static bool place_is(const struct stream_place *place, const MDB_val *key)
+{
+    return place->key_size == key->mv_size && memcmp(place->key, key->mv_data, key->mv_size) == 0;
+}
+
+/* A change after the end was met: whether there is a record behind is then known only for one page. */
+static void place_may_end(struct stream_place *place, const struct stream_table *table)
+{
+    if (place->end && (!table->small || has_dups(table))) {
+        place->loose = true;
+    }
 }
 
 void stream_changed(struct stream *s, const struct stream_table *table,
-                    const struct stream_cursor *by)
+                    const struct stream_cursor *by, const MDB_val *key, bool deleted)
 {
     for (int i = 0; i < STREAM_CURSORS; i++) {
-        if (s->cursors[i].table == table && &s->cursors[i] != by) {
-            s->cursors[i].place.on = false;
-            s->cursors[i].place.next = false;
+        struct stream_place *place = &s->cursors[i].place;
+
+        if (s->cursors[i].table != table || &s->cursors[i] == by) {
+            continue;
+        }
+        place->next = false;
+        place_may_end(place, table);
+        if (has_dups(table) || !key) {
+            place->on = false;
+        } else if (place->on && deleted && place_is(place, key)) {
+            place->on = false;
+            place->next = true;
         }
     }
 }
@@ -181,19 +225,32 @@ static bool op_asks_place(MDB_cursor_op op)
     }
 }
 
-/* In a table with duplicates the genuine library looks at a record where a cursor stands behind the
- * last one, and where another took away or moved the values that it stood among: it finds garbage. */
+/* After a delete the genuine library's NEXT finds the right value of a key with several only where it
+ * came by one of these. */
+static bool op_goes_forth(MDB_cursor_op op)
+{
+    return !op_asks_place(op) ? op != MDB_LAST
+                              : op == MDB_NEXT || op == MDB_NEXT_DUP || op == MDB_NEXT_NODUP;
+}
+
+/* Whether it is fixed what the operation gives. A cursor whose record is gone is compared only as far
+ * as NEXT and GET_CURRENT right after: later records may be put where it stands. And in a table with
+ * duplicates the genuine library looks at a record where a cursor stands behind the last one, or
+ * nowhere yet, or where another took away or moved the values that it stood among: it finds garbage. */
 static bool may_ask(const struct stream_table *table, const struct stream_place *place,
                     MDB_cursor_op op)
 {
     if (place->loose) {
         return false;
     }
-    return !has_dups(table) || place->on ||
-           (place->next && (op == MDB_NEXT || op == MDB_GET_CURRENT));
+    if (place->on || (place->fresh && !has_dups(table))) {
+        return true;
+    }
+    return (place->next || place->fresh) && (op == MDB_NEXT || op == MDB_GET_CURRENT);
 }
 
-#define MANY_BYTES ((size_t)16 << 20) /* more than a key ever has: values that come again and again */
+#define MANY_BYTES                                                                                 \
+    ((size_t)16 << 20) /* more than a key ever has: values that come again and again */
 
 /* All values of the key under the cursor, in pieces of any size, from the first. */
 static void get_multiple(MDB_cursor *cursor)
@@ -202,12 +259,14 @@ static void get_multiple(MDB_cursor *cursor)
     MDB_val key = {0, NULL};
     MDB_val data = {0, NULL};
     size_t bytes = 0;
+    size_t count = 0;
     uint64_t hash = 0;
     int rc = mdb_cursor_get(cursor, &key, &data, MDB_FIRST_DUP);
 
-    tell("  FIRST_DUP = %s", rc_text(rc));
-    if (rc) {
-        return; /* the genuine library goes on into nowhere */
+    rc = rc ? rc : mdb_cursor_count(cursor, &count);
+    tell("  FIRST_DUP, count = %s %zu", rc_text(rc), count);
+    if (rc || count < 2) {
+        return; /* the genuine library goes on into nowhere, or gives what it had before */
     }
     rc = mdb_cursor_get(cursor, &key, &data, MDB_GET_MULTIPLE);
     tell("  GET_MULTIPLE = %s", rc_text(rc));
@@ -250,15 +309,23 @@ void stream_cursor_get(struct stream *s, MDB_cursor *cursor, const struct stream
     tell("cursor get %s %s %s %s = %s %s %s", table->name, op_names[op],
          asks || op == MDB_FIRST || op == MDB_LAST ? "" : val_text(&asked_key),
          op == MDB_GET_BOTH || op == MDB_GET_BOTH_RANGE ? val_text(&asked_data) : "", rc_text(rc),
-         rc ? "" : val_text(&key), rc ? "" : read_text(table, &data));
-    if (!asks) {
-        place->loose = rc != 0 && !table->small;
-    }
-    if (!asks || rc == 0) {
-        place->on = rc == 0;
-    }
-    if (op != MDB_GET_CURRENT) {
+         rc || op == MDB_FIRST_DUP || op == MDB_LAST_DUP ? "" : val_text(&key),
+         rc ? "" : read_text(table, &data));
+    if (rc == 0) {
+        bool dup =
+            place->end && (op == MDB_FIRST_DUP || op == MDB_LAST_DUP || op == MDB_GET_CURRENT);
+
+        place_on(place, &key);
+        place->end = dup || op == MDB_LAST;
+        place->forth = op_goes_forth(op);
+    } else if (!asks) {
+        place->on = false;
         place->next = false;
+        place->fresh = false;
+        place->loose = !table->small || has_dups(table);
+    } else if (op != MDB_GET_CURRENT) {
+        place->next = false;
+        place->end |= rc == MDB_NOTFOUND;
     }
 }
 
@@ -326,10 +393,46 @@ static void put_current(struct stream *s, struct stream_cursor *c)
     }
     rc = mdb_cursor_put(c->cursor, &key, &data, MDB_CURRENT);
     tell("put current %s %s %s = %s", c->table->name, val_text(&key), val_text(&data), rc_text(rc));
-    stream_changed(s, c->table, c);
+    stream_changed(s, c->table, c, &key, false);
 }
 
-/* Several values of one key at once. */
+static void cursor_has_put(struct stream *s, struct stream_cursor *c, const MDB_val *key, int rc)
+{
+    bool end = c->place.end;
+
+    stream_changed(s, c->table, c, key, false);
+    if (rc == 0) {
+        place_on(&c->place, key);
+        c->place.loose = end; /* what it remembers of that end is not undone by a put */
+    } else {
+        c->place.on = false;
+        c->place.next = false;
+        c->place.fresh = false;
+        c->place.loose = !c->table->small || has_dups(c->table);
+    }
+}
+
+/* How many values a key has, 0: none. */
+static size_t values_of(struct stream *s, const struct stream_table *table, MDB_val key)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val data;
+    size_t count = 0;
+    int rc = mdb_cursor_open(stream_top(s), table->dbi, &cursor);
+
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &key, &data, MDB_SET);
+    }
+    if (rc == 0) {
+        rc = mdb_cursor_count(cursor, &count);
+    }
+    tell("  values = %s %zu", rc_text(rc), count);
+    mdb_cursor_close(cursor);
+    return count;
+}
+
+/* Several values of one key at once. Not where one of them is met while it is the only one of the key:
+ * the genuine library then stops, and says that all is well. */
 static void put_multiple(struct stream *s, struct stream_cursor *c)
 {
     static uint8_t many[65536];
@@ -339,6 +442,7 @@ static void put_multiple(struct stream *s, struct stream_cursor *c)
     MDB_val key = stream_key(s, c->table);
     MDB_val data[2];
     unsigned flags = MDB_MULTIPLE | (chance(s, 20) ? MDB_NODUPDATA : 0);
+    size_t present;
     int rc;
 
     for (size_t i = 0; i < count; i++) {
@@ -348,12 +452,14 @@ static void put_multiple(struct stream *s, struct stream_cursor *c)
     }
     data[0] = val_bytes(many, size);
     data[1] = val_bytes(NULL, count);
+    present = values_of(s, c->table, key);
+    if (present == 1 || (present == 0 && count > 1 && memcmp(many, many + size, size) == 0)) {
+        return;
+    }
     rc = mdb_cursor_put(c->cursor, &key, data, flags);
     tell("put multiple %s %s %zu of %zu %s= %s, %zu", c->table->name, val_text(&key), count, size,
          flags_text(flags), rc_text(rc), data[1].mv_size);
-    stream_changed(s, c->table, c);
-    c->place.loose = rc != 0 && !c->table->small;
-    c->place.on = rc == 0;
+    cursor_has_put(s, c, &key, rc);
 }
 
 static void cursor_put(struct stream *s, struct stream_cursor *c)
@@ -368,20 +474,23 @@ static void cursor_put(struct stream *s, struct stream_cursor *c)
          flags_text(flags), rc_text(rc),
          rc == MDB_KEYEXIST && (flags & MDB_NOOVERWRITE) ? val_text(&data) : "");
     fill_reserved(flags, rc, &given, &data);
-    stream_changed(s, c->table, c);
-    c->place.loose = rc != 0 && !c->table->small;
-    c->place.on = rc == 0;
+    cursor_has_put(s, c, &key, rc);
 }
 
 static void cursor_del(struct stream *s, struct stream_cursor *c)
 {
     unsigned flags = chance(s, 20) ? MDB_NODUPDATA : 0;
+    MDB_val key;
     int rc = mdb_cursor_del(c->cursor, flags);
 
     tell("cursor del %s %s= %s", c->table->name, flags_text(flags), rc_text(rc));
-    stream_changed(s, c->table, c);
-    c->place.on = false;
-    c->place.next = rc == 0;
+    key = val_bytes(c->place.key, c->place.key_size);
+    if (rc == 0) {
+        stream_changed(s, c->table, c, c->place.on ? &key : NULL, true);
+        c->place.on = false;
+        c->place.next = c->place.forth || !has_dups(c->table);
+        place_may_end(&c->place, c->table);
+    }
 }
 
 static void open_cursor(struct stream *s, struct stream_cursor *c)
@@ -390,7 +499,7 @@ static void open_cursor(struct stream *s, struct stream_cursor *c)
 
     c->table = stream_pick(s);
     c->level = s->level;
-    c->place = (struct stream_place){false, false, true};
+    stream_place_begin(&c->place);
     rc = mdb_cursor_open(stream_top(s), c->table->dbi, &c->cursor);
     tell("cursor open %s = %s", c->table->name, rc_text(rc));
     if (rc) {

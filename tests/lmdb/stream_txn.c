@@ -131,7 +131,9 @@ static void drop_table(struct stream *s)
         struct stream_cursor *c = &s->cursors[i];
 
         if (rc == 0 && c->cursor && c->table == table) {
-            c->place.loose = true;
+            stream_place_begin(&c->place);
+            c->place.fresh = false; /* all but: it may still know that its record was deleted */
+            c->place.next = true;
         }
     }
 }
@@ -250,6 +252,14 @@ void stream_end_level(struct stream *s, bool commit)
     }
     end_handles(s, commit && rc == 0);
     s->level--;
+    for (int i = 0; i < STREAM_CURSORS; i++) {
+        struct stream_cursor *c = &s->cursors[i];
+
+        /* those of the parent may see pages as they were before */
+        if (c->cursor && (!c->table->small || (c->table->flags & MDB_DUPSORT))) {
+            c->place.loose = true;
+        }
+    }
 }
 
 void stream_end_all(struct stream *s)
@@ -326,7 +336,7 @@ static void reader_cursor(struct stream *s, struct stream_reader *reader,
         (unsigned)('A' + (reader - s->readers) * STREAM_READER_CURSORS + (c - reader->cursors)));
     if (!c->cursor) {
         c->table = table;
-        c->place = (struct stream_place){false, false, true};
+        stream_place_begin(&c->place);
         c->stale = false;
         rc = mdb_cursor_open(reader->txn, table->dbi, &c->cursor);
         tell("reader cursor open %s = %s", table->name, rc_text(rc));
@@ -338,7 +348,7 @@ static void reader_cursor(struct stream *s, struct stream_reader *reader,
         tell("reader cursor renew %s = %s", c->table->name, rc_text(rc));
         if (rc == 0) {
             c->stale = false;
-            c->place = (struct stream_place){false, false, true};
+            stream_place_begin(&c->place);
         }
     } else if (chance(s, 2)) {
         mdb_cursor_close(c->cursor);
