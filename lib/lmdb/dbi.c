@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables of the LMDB drop-in as their handles show them: open, close, flags, stat, drop.
+ * Tables of the LMDB drop-in as their handles show them: open, close, flags, stat.
  *
  * A handle is a slot of the env. Slots 0 (the list of free pages) and 1 (the main table) are always
  * there; a name takes the lowest free slot from 2 on. What a txn opens only it sees until it
@@ -40,6 +40,7 @@ int kvi_lmdb_tables_begin(MDB_env *env)
     env->tables = calloc(slots, sizeof(*env->tables));
     if (!env->tables)
         return ENOMEM;
+    env->slots_taken = KVI_LMDB_CORE_DBIS;
     for (MDB_dbi i = 0; i < KVI_LMDB_CORE_DBIS; i++) {
         env->tables[i].name = strdup("");
         env->tables[i].shared = true;
@@ -58,11 +59,12 @@ int kvi_lmdb_tables_begin(MDB_env *env)
 
 void kvi_lmdb_tables_end(MDB_env *env)
 {
-    for (size_t i = 0; env->tables && i < (size_t)env->maxdbs + KVI_LMDB_CORE_DBIS; i++)
+    for (MDB_dbi i = 0; env->tables && i < env->slots_taken; i++)
         free(env->tables[i].name);
     free(env->tables);
     env->tables = NULL;
     env->table_count = 0;
+    env->slots_taken = 0;
     kvi_lmdb_orders_end(env);
 }
 
@@ -279,6 +281,23 @@ static int slot_find(const MDB_txn *txn, const char *name, MDB_dbi *dbi_out, boo
     return *dbi_out < end ? 0 : MDB_DBS_FULL;
 }
 
+/* What was in the slot is given up for another table: with it the handle of kv.h, of which a program
+ * that drops and makes tables of ever new names would use up too many. The mutex is held. */
+static void slot_give_up(MDB_env *env, MDB_dbi dbi, kv_table next)
+{
+    kv_table kv = env->tables[dbi].kv;
+    int rc;
+
+    if (kv == KV_MAIN_TABLE || kv == next)
+        return;
+    for (MDB_dbi i = KVI_LMDB_CORE_DBIS; i < env->slots_taken; i++) {
+        if (i != dbi && env->tables[i].kv == kv)
+            return;
+    }
+    rc = kv_table_close(env->kv, kv);
+    (void)rc; /* one that is closed already will do */
+}
+
 /* Takes the slot for the table: seen by this txn alone so far. The mutex is held. */
 static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name,
                      const struct kvi_lmdb_table *found)
@@ -288,6 +307,9 @@ static int slot_take(MDB_txn *txn, MDB_dbi dbi, const char *name,
 
     if (!copy)
         return ENOMEM;
+    slot_give_up(txn->env, dbi, found->kv);
+    if (txn->env->slots_taken <= dbi)
+        txn->env->slots_taken = dbi + 1;
     free(table->name);
     table->name = copy;
     table->kv = found->kv;
@@ -485,100 +507,5 @@ int kvi_lmdb_table_record(MDB_txn *txn, const struct kv_val *name, struct kvi_lm
     record->pages_overflow = stat.pages_overflow;
     record->entries = stat.entries;
     record->root = stat.depth ? RECORD_ROOT : UINT64_MAX;
-    return 0;
-}
-
-/* ---- Drop ---- */
-
-/* Names of all named tables, while they are dropped one by one. */
-struct names {
-    char **names;
-    size_t count;
-    size_t size;
-};
-
-static int names_add(void *context, const char *name)
-{
-    struct names *names = context;
-
-    if (names->count == names->size) {
-        size_t size = names->size ? names->size * 2 : 16;
-        char **grown = realloc(names->names, size * sizeof(*grown));
-
-        if (!grown)
-            return ENOMEM;
-        names->names = grown;
-        names->size = size;
-    }
-    names->names[names->count] = strdup(name);
-    return names->names[names->count++] ? 0 : ENOMEM;
-}
-
-/* Drops all named tables: LMDB's main table forgets them when it is emptied. */
-static int drop_named(MDB_txn *txn)
-{
-    struct names names = {NULL, 0, 0};
-    int rc = kv_table_list(txn->kv, names_add, &names);
-
-    for (size_t i = 0; !rc && i < names.count; i++) {
-        kv_table kv;
-
-        rc = kv_table_open(txn->kv, names.names[i], 0, NULL, &kv);
-        if (!rc)
-            rc = kv_table_drop(txn->kv, kv);
-    }
-    for (size_t i = 0; i < names.count; i++)
-        free(names.names[i]);
-    free(names.names);
-    return rc;
-}
-
-/* Cursors on named tables lose what they stand on, too. */
-static int empty_main(MDB_txn *txn)
-{
-    int rc;
-
-    for (MDB_dbi i = KVI_LMDB_CORE_DBIS; i < txn->table_count; i++)
-        kvi_lmdb_cursors_drop(txn, i);
-    rc = drop_named(txn);
-    return rc ? rc : kv_table_empty(txn->kv, KV_MAIN_TABLE);
-}
-
-static int empty(MDB_txn *txn, MDB_dbi dbi)
-{
-    int rc = dbi == KVI_LMDB_MAIN_DBI ? empty_main(txn)
-                                      : kv_table_empty(txn->kv, txn->env->tables[dbi].kv);
-
-    return rc == KV_EBADTABLE ? 0 : rc;
-}
-
-KVI_LMDB_API int mdb_drop(MDB_txn *txn, MDB_dbi dbi, int del)
-{
-    MDB_env *env = txn->env;
-    int rc;
-
-    if ((unsigned)del > 1 || !kvi_lmdb_seen(txn, dbi) || dbi == KVI_LMDB_FREE_DBI)
-        return EINVAL;
-    if (txn->flags & KVI_LMDB_TXN_RDONLY)
-        return EACCES;
-    if (kvi_lmdb_stale(txn, dbi))
-        return MDB_BAD_DBI;
-    if (txn->flags & KVI_LMDB_TXN_BLOCKED)
-        return MDB_BAD_TXN;
-    rc = kvi_lmdb_meet(txn, dbi);
-    if (rc && rc != MDB_NOTFOUND)
-        return rc;
-    kvi_lmdb_cursors_drop(txn, dbi);
-    if (!del || dbi == KVI_LMDB_MAIN_DBI)
-        return kvi_lmdb_changed(txn, empty(txn, dbi));
-    rc = kv_table_drop(txn->kv, env->tables[dbi].kv);
-    if (rc) {
-        txn->flags |= KVI_LMDB_TXN_ERROR;
-        return rc == KV_EBADTABLE ? MDB_NOTFOUND : kvi_lmdb_changed(txn, rc);
-    }
-    txn->flags |= KVI_LMDB_TXN_CHANGED;
-    txn->tables_version = 0;
-    txn->seen[dbi] = 0;
-    mdb_dbi_close(env, dbi);
     return 0;
 }

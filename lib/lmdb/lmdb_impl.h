@@ -144,7 +144,8 @@ struct MDB_env {
 
     pthread_mutex_t mutex;         /* all below */
     struct kvi_lmdb_table *tables; /* maxdbs + 2 slots */
-    MDB_dbi table_count;           /* slots that were ever used */
+    MDB_dbi table_count;           /* slots that txns begin with */
+    MDB_dbi slots_taken;           /* slots that were ever taken, by txns that live too */
     struct kvi_lmdb_order *orders;
     struct kvi_lmdb_thread *threads;
     pthread_key_t thread_key; /* without MDB_NOTLS */
