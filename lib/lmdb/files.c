@@ -198,7 +198,7 @@ static int open_store(MDB_env *env, mdb_mode_t mode)
     }
     if (rc == KV_ENOTDB && (env->flags & MDB_RDONLY) && size_of(env->data_path) == 0)
         return EBADF; /* LMDB would make it an env, and cannot write */
-    return kvi_lmdb_result(rc);
+    return rc == KV_ESIZELIMIT ? ENOMEM : kvi_lmdb_result(rc);
 }
 
 /* The size of the reader table, which the first of those that have the database open can enlarge.

@@ -297,14 +297,14 @@ int kvi_bind(struct kvi_lockfile *lockfile, bool *first_out, bool *boot_same_out
 
 /* No file at the path is no harm by itself: it was renamed, or we changed root. Nobody gets at the
  * data by another lock file without meeting our epoch. */
-static int file_in_place(const struct kvi_bound_file *file)
+static int file_in_place(const struct kvi_bound_file *file, bool may_be_deleted)
 {
     struct kvi_os_stat st;
     int rc = kvi_os->stat_fd(file->fd, &st);
 
     if (rc)
         return kvi_error(rc, "%s: %s", file->path, kvi_strerror(rc));
-    if (st.links == 0)
+    if (st.links == 0 && !may_be_deleted)
         return kvi_error(KV_EBUSY, "%s: deleted or replaced while in use", file->path);
     rc = kvi_os->stat_path(file->path, &st);
     if (rc)
@@ -314,9 +314,18 @@ static int file_in_place(const struct kvi_bound_file *file)
     return 0;
 }
 
-static int lock_in_place(struct kvi_lockfile *lockfile)
+/* With an unlocked data file (for programs that expect no more than LMDB does) a lock file may be
+ * deleted until somebody makes another; and once the data file is, nobody new gets at it by any. */
+static bool data_deleted(const struct kvi_lockfile *lockfile)
 {
-    int rc = file_in_place(&lockfile->lock);
+    struct kvi_os_stat st;
+
+    return lockfile->data_unlocked && !kvi_os->stat_fd(lockfile->data.fd, &st) && st.links == 0;
+}
+
+static int lock_in_place(struct kvi_lockfile *lockfile, bool alone)
+{
+    int rc = alone ? 0 : file_in_place(&lockfile->lock, lockfile->data_unlocked);
 
     if (!rc)
         rc = kvi_table_refresh(lockfile);
@@ -332,7 +341,7 @@ static int data_in_place(struct kvi_lockfile *lockfile)
 {
     static const uint64_t offsets[2] = {0, KVI_META_SLOT_1_OFFSET};
     unsigned foreign = 0;
-    int rc = file_in_place(&lockfile->data);
+    int rc = file_in_place(&lockfile->data, false);
 
     if (rc)
         return rc;
@@ -357,11 +366,13 @@ static int data_in_place(struct kvi_lockfile *lockfile)
 
 static int look_at_files(struct kvi_lockfile *lockfile)
 {
+    bool alone = data_deleted(lockfile);
     bool foreign = false;
-    int rc = lock_in_place(lockfile);
+    int rc = lock_in_place(lockfile, alone);
 
-    if (!rc)
-        rc = data_in_place(lockfile);
+    if (rc || alone)
+        return rc;
+    rc = data_in_place(lockfile);
     if (!rc)
         rc = foreign_epoch(lockfile, &foreign);
     if (!rc && foreign)

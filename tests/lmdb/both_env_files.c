@@ -314,6 +314,34 @@ static void busy_writer(unsigned flags)
     }
 }
 
+/* Files that are deleted while they are in use: the env goes on with what it has. */
+static void deleted(bool data)
+{
+    MDB_env *env = open_env("file", MDB_NOSUBDIR, 0644);
+    MDB_env *other;
+
+    put_one(env, "a");
+    see("unlink: %d", unlink("file-lock"));
+    if (data)
+        see("unlink: %d", unlink("file"));
+    usleep(60000);
+    put_one(env, "b");
+    count(env, "deleted");
+    if (data) {
+        other = open_env("file", MDB_NOSUBDIR, 0644);
+        put_one(other, "c");
+        count(other, "a new one");
+        usleep(60000);
+        put_one(env, "d");
+        count(env, "deleted");
+        mdb_env_close(other);
+    }
+    mdb_env_close(env);
+    env = open_env("file", MDB_NOSUBDIR, 0644);
+    count(env, "opened again");
+    mdb_env_close(env);
+}
+
 /* What is left open when an env is closed. */
 static void left_open(unsigned flags)
 {
@@ -471,6 +499,10 @@ static void run(const struct both *both)
     busy_writer(0);
     part("busy_writer_writemap");
     busy_writer(MDB_WRITEMAP);
+    part("deleted_lock");
+    deleted(false);
+    part("deleted_both");
+    deleted(true);
     part("left_open");
     left_open(0);
     part("left_open_notls");
