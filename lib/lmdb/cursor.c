@@ -81,7 +81,9 @@ static int note_position(MDB_cursor *cursor)
 
     if (cursor->state & (KVI_LMDB_NOTED | KVI_LMDB_CLOSED))
         return 0;
-    rc = kvi_lmdb_cursor_place(cursor, &place);
+    rc = kvi_lmdb_cursor_ready(cursor);
+    if (!rc)
+        rc = kvi_lmdb_cursor_place(cursor, &place);
     if (rc || place == KVI_LMDB_NOWHERE || place == KVI_LMDB_PAST)
         return rc;
     rc = kvi_lmdb_result(kv_cursor_get(cursor->kv, KV_CURRENT, &key, pairs ? &value : NULL));
@@ -122,8 +124,10 @@ int kvi_lmdb_cursor_ready(MDB_cursor *cursor)
     MDB_txn *txn = cursor->txn;
     int rc;
 
-    if (KVI_LMDB_LIKELY(!(cursor->state & (KVI_LMDB_CLOSED | KVI_LMDB_NOTED))))
+    if (KVI_LMDB_LIKELY(!(cursor->state & (KVI_LMDB_CLOSED | KVI_LMDB_NOTED | KVI_LMDB_AHEAD))))
         return 0;
+    if (cursor->state & KVI_LMDB_AHEAD)
+        return kvi_lmdb_cursor_catch_up(cursor);
     if (cursor->state & KVI_LMDB_CLOSED) {
         rc = kvi_lmdb_meet(txn, cursor->dbi);
         if (rc)
@@ -230,6 +234,9 @@ KVI_LMDB_API int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **ret)
 static void release(MDB_cursor *cursor)
 {
     kvi_lmdb_cursor_forget(cursor);
+    cursor->scanned = 0;
+    free(cursor->ahead);
+    cursor->ahead = NULL;
     kvi_lmdb_free_end(cursor->free_list);
     cursor->free_list = NULL;
 }

@@ -58,6 +58,20 @@ enum kvi_lmdb_place {
 /* The position is in the note; the kv cursor stands elsewhere. */
 #define KVI_LMDB_NOTED 0x20u
 
+/* MDB_NEXT is served from `ahead`; the kv cursor stands at the last record of it (cursor_ahead.c). */
+#define KVI_LMDB_AHEAD 0x400u
+
+#define KVI_LMDB_AHEAD_FIRST 8u /* records read at once at the start of a scan */
+#define KVI_LMDB_AHEAD_MAX 32u  /* and then */
+#define KVI_LMDB_SCAN_MIN 8u    /* so many steps make a scan */
+#define KVI_LMDB_SCAN_NEVER (1u << 31)
+
+struct kvi_lmdb_ahead {
+    size_t at; /* the record at which LMDB's cursor stands */
+    size_t count;
+    struct kv_record records[KVI_LMDB_AHEAD_MAX];
+};
+
 /* The flags of its table. */
 static inline unsigned kvi_lmdb_cursor_flags(const MDB_cursor *cursor)
 {
@@ -108,6 +122,13 @@ int kvi_lmdb_cursor_find(MDB_cursor *cursor, enum kv_cursor_op op, const MDB_val
 
 /* cursor_move.c: behind the last record, or nowhere in an empty table. A result of kv.h. */
 int kvi_lmdb_cursor_past(MDB_cursor *cursor);
+
+/* cursor_ahead.c: MDB_NEXT of a scan, of which all that was read ahead is handed out, or nothing was
+ * yet. *data is that of the last step. KVI_LMDB_NOT_AHEAD: nothing was done. */
+#define KVI_LMDB_NOT_AHEAD 1000000
+int kvi_lmdb_cursor_read_ahead(MDB_cursor *cursor, MDB_val *key, MDB_val *data);
+/* cursor_ahead.c: the kv cursor comes back to where LMDB's cursor stands. */
+int kvi_lmdb_cursor_catch_up(MDB_cursor *cursor);
 
 /* cursor_search.c: MDB_SET and its like. */
 int kvi_lmdb_cursor_search(MDB_cursor *cursor, MDB_cursor_op op, MDB_val *key, MDB_val *data);

@@ -438,20 +438,64 @@ static __attribute__((noinline)) int get(MDB_cursor *cursor, MDB_cursor_op op, M
         return MDB_BAD_TXN;
     if (cursor->dbi == KVI_LMDB_FREE_DBI)
         return free_list_get(cursor, op, key, data);
+    if (op != MDB_NEXT)
+        cursor->scanned = 0;
     rc = kvi_lmdb_cursor_ready(cursor);
     return rc ? rc : forget_deleted(cursor, move(cursor, op, key, data));
 }
 
+/* MDB_NEXT failed, or gave an empty value, that may be a named table's: `kept` is what key and data
+ * were. */
+static __attribute__((noinline)) int next_odd(MDB_cursor *cursor, int rc, MDB_val *key,
+                                              MDB_val *data, const MDB_val kept[2])
+{
+    struct kv_val k = {key->mv_size, key->mv_data}, v = {data->mv_size, data->mv_data};
+
+    if (!rc)
+        return give(cursor, &k, &v, key, data);
+    *key = kept[0];
+    *data = kept[1];
+    return stayed(cursor, rc);
+}
+
+/* MDB_NEXT where nothing is to be known of the cursor. */
+static int next_simple(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    MDB_val kept[2] = {*key, *data};
+    int rc = kv_cursor_get(cursor->kv, KV_NEXT, kvi_lmdb_val(key), kvi_lmdb_val(data));
+
+    if (KVI_LMDB_LIKELY(!rc && data->mv_size))
+        return 0;
+    return next_odd(cursor, rc, key, data, kept);
+}
+
+/* MDB_NEXT in a read txn, where nothing (more) was read ahead. */
+static __attribute__((noinline)) int next_scan(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    int rc = KVI_LMDB_NOT_AHEAD;
+
+    if (cursor->state || cursor->scanned == KVI_LMDB_SCAN_MIN)
+        rc = kvi_lmdb_cursor_read_ahead(cursor, key, data);
+    else if (cursor->scanned < KVI_LMDB_SCAN_MIN)
+        cursor->scanned++;
+    return rc == KVI_LMDB_NOT_AHEAD ? next_simple(cursor, key, data) : rc;
+}
+
 KVI_LMDB_API int mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op op)
 {
-    struct kv_val k, v;
-    int rc;
-
-    if (KVI_LMDB_UNLIKELY(!cursor || cursor->state || op != MDB_NEXT ||
+    if (KVI_LMDB_UNLIKELY(!cursor || op != MDB_NEXT || !key || !data ||
+                          cursor->state & ~KVI_LMDB_AHEAD ||
                           cursor->txn->flags & KVI_LMDB_TXN_BLOCKED))
         return get(cursor, op, key, data);
-    rc = kv_cursor_get(cursor->kv, KV_NEXT, &k, &v);
-    if (KVI_LMDB_UNLIKELY(rc))
-        return stayed(cursor, rc);
-    return give(cursor, &k, &v, key, data);
+    if (KVI_LMDB_LIKELY(cursor->state)) {
+        struct kvi_lmdb_ahead *ahead = cursor->ahead;
+        const struct kv_record *record = &ahead->records[++ahead->at];
+
+        if (KVI_LMDB_UNLIKELY(ahead->at >= ahead->count))
+            return next_scan(cursor, key, data);
+        *key = (MDB_val){record->key.size, record->key.data};
+        *data = (MDB_val){record->value.size, record->value.data};
+        return 0;
+    }
+    return cursor->read_only ? next_scan(cursor, key, data) : next_simple(cursor, key, data);
 }

@@ -197,6 +197,7 @@ struct MDB_txn {
 
 /* Where a cursor of a parent txn stood when its child began; used by the child meanwhile. */
 struct kvi_lmdb_lent;
+struct kvi_lmdb_ahead; /* cursor.h */
 
 struct MDB_cursor {
     struct kv_cursor *kv; /* opened when first needed; NULL without a txn, and of table 0 */
@@ -206,6 +207,8 @@ struct MDB_cursor {
     MDB_cursor *next; /* of the txn */
     MDB_cursor **link;
     bool read_only;                  /* opened in a read txn: lives until it is closed */
+    unsigned scanned;                /* read-only: MDB_NEXT so often in a row */
+    struct kvi_lmdb_ahead *ahead;    /* records read ahead of a scan; NULL: none yet */
     struct kvi_lmdb_free *free_list; /* table 0: the records made up for it */
     struct kvi_lmdb_lent *lent;      /* innermost; NULL: it is of `txn` itself */
     uint8_t *note;                   /* state NOTED: key and value of its place */
