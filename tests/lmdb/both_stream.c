@@ -21,6 +21,8 @@
  *   others changed: the genuine library reads garbage, or crashes (stream_ops.c, may_ask);
  * - a drop in a txn that has nested ones: the list of free pages is damaged, which ends the program;
  * - MULTIPLE where a value is the only one of its key already: it stops there and says that all is well;
+ * - the txnid of a commit after nothing but failed changes: the genuine library counts it if it had
+ *   made a page its own before it failed;
  * - readers that use a handle opened after they began: LMDB does not look whether they may;
  * - FIXEDMAP: it maps over whatever is at the address by then;
  * - readers under NOLOCK while something is written: its user's to prevent.

@@ -82,6 +82,8 @@ struct stream {
     unsigned grow;                    /* percent of changes that are puts */
     MDB_txn *txns[STREAM_LEVELS + 2]; /* by level; 1: outermost */
     int level;                        /* 0: no write txn */
+    bool tried[STREAM_LEVELS + 2];    /* by level: a change was asked for, ... */
+    bool changed[STREAM_LEVELS + 2];  /* ... and made */
     bool nested;                      /* this write txn had nested ones, or ... */
     bool dropped;                     /* ... a table was dropped in it */
     struct stream_cursor cursors[STREAM_CURSORS];
@@ -111,6 +113,8 @@ void stream_write_op(struct stream *s);
 void stream_read_op(struct stream *s, MDB_txn *txn, struct stream_table *table);
 void stream_cursor_get(struct stream *s, MDB_cursor *cursor, const struct stream_table *table,
                        struct stream_place *place);
+/* A change was asked for in the txn; rc: what came of it. */
+void stream_tried(struct stream *s, int rc);
 /* A record was put, or deleted, or (key NULL) any were; `by`: the cursor that did it, or NULL. Of other
  * cursors on the table less is known then. */
 void stream_changed(struct stream *s, const struct stream_table *table,

@@ -134,6 +134,7 @@ static void do_put(struct stream *s)
     tell("put %s %s %s %s= %s %s", table->name, val_text(&key), val_text(&given), flags_text(flags),
          rc_text(rc), rc == MDB_KEYEXIST && (flags & MDB_NOOVERWRITE) ? val_text(&data) : "");
     fill_reserved(flags, rc, &given, &data);
+    stream_tried(s, rc);
     stream_changed(s, table, NULL, &key, false);
 }
 
@@ -147,6 +148,7 @@ static void do_del(struct stream *s)
 
     tell("del %s %s %s = %s", table->name, val_text(&key), pair ? val_text(&data) : "all",
          rc_text(rc));
+    stream_tried(s, rc);
     if (rc == 0) {
         stream_changed(s, table, NULL, &key, true);
     }
@@ -393,6 +395,7 @@ static void put_current(struct stream *s, struct stream_cursor *c)
     }
     rc = mdb_cursor_put(c->cursor, &key, &data, MDB_CURRENT);
     tell("put current %s %s %s = %s", c->table->name, val_text(&key), val_text(&data), rc_text(rc));
+    stream_tried(s, rc);
     stream_changed(s, c->table, c, &key, false);
 }
 
@@ -400,6 +403,7 @@ static void cursor_has_put(struct stream *s, struct stream_cursor *c, const MDB_
 {
     bool end = c->place.end;
 
+    stream_tried(s, rc);
     stream_changed(s, c->table, c, key, false);
     if (rc == 0) {
         place_on(&c->place, key);
@@ -473,6 +477,7 @@ static void cursor_put(struct stream *s, struct stream_cursor *c)
     tell("cursor put %s %s %s %s= %s %s", c->table->name, val_text(&key), val_text(&given),
          flags_text(flags), rc_text(rc),
          rc == MDB_KEYEXIST && (flags & MDB_NOOVERWRITE) ? val_text(&data) : "");
+    stream_tried(s, rc);
     fill_reserved(flags, rc, &given, &data);
     cursor_has_put(s, c, &key, rc);
 }
@@ -484,6 +489,7 @@ static void cursor_del(struct stream *s, struct stream_cursor *c)
     int rc = mdb_cursor_del(c->cursor, flags);
 
     tell("cursor del %s %s= %s", c->table->name, flags_text(flags), rc_text(rc));
+    stream_tried(s, rc);
     key = val_bytes(c->place.key, c->place.key_size);
     if (rc == 0) {
         stream_changed(s, c->table, c, c->place.on ? &key : NULL, true);

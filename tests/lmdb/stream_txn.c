@@ -124,6 +124,7 @@ static void drop_table(struct stream *s)
     rc = mdb_drop(stream_top(s), table->dbi, del);
     tell("drop %s %d = %s", table->name, del, rc_text(rc));
     s->dropped = true;
+    stream_tried(s, rc);
     if (rc == 0 && del && !main_table) {
         table->open = false;
     }
@@ -212,6 +213,8 @@ void stream_begin(struct stream *s)
         s->nested = s->level > 0;
         s->dropped = s->dropped && s->level;
         s->level++;
+        s->tried[s->level] = false;
+        s->changed[s->level] = false;
         tell("  id %zu, env %s", mdb_txn_id(stream_top(s)),
              mdb_txn_env(stream_top(s)) == s->env ? "same" : "other");
     }
@@ -231,10 +234,23 @@ static void end_handles(struct stream *s, bool kept)
     }
 }
 
+void stream_tried(struct stream *s, int rc)
+{
+    s->tried[s->level] = true;
+    s->changed[s->level] |= rc == 0;
+}
+
+/* A txn in which all changes failed uses up a txnid or does not, as the pages were that it looked at. */
+static bool may_commit(const struct stream *s)
+{
+    return s->level > 1 || !s->tried[1] || s->changed[1];
+}
+
 void stream_end_level(struct stream *s, bool commit)
 {
     int rc = 0;
 
+    commit = commit && may_commit(s);
     for (int i = 0; i < STREAM_CURSORS; i++) {
         if (s->cursors[i].cursor && s->cursors[i].level == s->level) {
             if (chance(s, 50)) {
@@ -252,6 +268,8 @@ void stream_end_level(struct stream *s, bool commit)
     }
     end_handles(s, commit && rc == 0);
     s->level--;
+    s->tried[s->level] |= s->tried[s->level + 1];
+    s->changed[s->level] |= commit && s->changed[s->level + 1];
     for (int i = 0; i < STREAM_CURSORS; i++) {
         struct stream_cursor *c = &s->cursors[i];
 
