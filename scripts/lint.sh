@@ -63,7 +63,7 @@ header() {
 }
 
 warnings() {
-    "$make" -k --no-print-directory BUILD="$build/$1" CC="$1" WERROR=1 all tests benches
+    "$make" -k --no-print-directory BUILD="$build/$1" CC="$1" WERROR=1 all lmdb tests benches
 }
 
 # Only names of ours are global: others might clash with a user's.
@@ -88,6 +88,32 @@ exports() {
         sort -u >"$build/exported"
     diff "$build/declared" "$build/exported" | sed -n 's/^</declared, not exported:/p
         s/^>/exported, not declared:/p' | grep . && return 1
+    return 0
+}
+
+# The names of a header's functions.
+functions_of() {
+    gcc -E -P "$@" | tr '\n' ' ' | grep -oE '\bmdb_[a-z_0-9]+ ?\(' | tr -d ' (' | sort -u
+}
+
+# The drop-in exports what lmdb.h declares, which is all that the genuine library exports but for its
+# inside names; and each of these functions is called by a program that runs on both.
+lmdb() {
+    local library=$build/gcc/release/lmdb/liblmdb.so genuine
+    genuine=$(gcc -print-file-name=liblmdb.so)
+    echo '#include <lmdb.h>' | functions_of -x c - >"$build/lmdb-declared"
+    nm -D --defined-only "$library" | awk '{ print $3 }' | sort -u >"$build/lmdb-exported"
+    nm -D --defined-only "$genuine" | awk '$3 !~ /^mdb_(midl|mid2l)_/ { print $3 }' |
+        sort -u >"$build/lmdb-genuine"
+    cat tests/lmdb/*.c | grep -oE '\bmdb_[a-z_0-9]+ ?\(' | tr -d ' (' | sort -u >"$build/lmdb-called"
+    [ -s "$build/lmdb-declared" ] && [ -s "$build/lmdb-exported" ] || return 1
+    {
+        diff "$build/lmdb-declared" "$build/lmdb-exported" | sed -n 's/^</not exported:/p
+            s/^>/exported, not declared:/p'
+        diff "$build/lmdb-genuine" "$build/lmdb-exported" | sed -n 's/^</only genuine:/p
+            s/^>/not genuine:/p'
+        comm -23 "$build/lmdb-declared" "$build/lmdb-called" | sed 's/^/in no tests\/lmdb: /'
+    } | grep . && return 1
     return 0
 }
 
@@ -116,6 +142,7 @@ check warnings-gcc warnings gcc
 check warnings-clang warnings clang
 check symbols symbols
 check exports exports
+check lmdb lmdb
 check clang-tidy tidy
 check cppcheck static_check
 check shellcheck shell

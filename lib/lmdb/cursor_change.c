@@ -186,7 +186,7 @@ static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, uns
 }
 
 /* MDB_CURRENT. */
-static int put_current(MDB_cursor *cursor, MDB_val *data, unsigned flags)
+static int put_current(MDB_cursor *cursor, const MDB_val *data)
 {
     struct kv_val value = {data->mv_size, data->mv_data};
     enum kvi_lmdb_place place;
@@ -198,10 +198,7 @@ static int put_current(MDB_cursor *cursor, MDB_val *data, unsigned flags)
         return EINVAL;
     if (place == KVI_LMDB_PAST || place == KVI_LMDB_BEHIND_VALUES)
         return MDB_NOTFOUND;
-    rc = kv_cursor_put(cursor->kv, NULL, &value,
-                       KV_AT_CURSOR | (flags & MDB_RESERVE ? KV_RESERVE : 0));
-    if (!rc && flags & MDB_RESERVE)
-        data->mv_data = value.data;
+    rc = kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR);
     if (!rc)
         cursor->state = 0;
     return kvi_lmdb_changed(cursor->txn, rc);
@@ -275,9 +272,9 @@ KVI_LMDB_API int mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data,
         rc = kvi_lmdb_cursor_ready(cursor);
     if (KVI_LMDB_UNLIKELY(rc))
         return rc;
-    /* With MDB_APPENDDUP it says where the key is, and spares a search: mdb_load -a. */
-    if ((flags & (MDB_CURRENT | MDB_APPENDDUP)) == MDB_CURRENT)
-        return put_current(cursor, data, flags);
+    /* With another flag it is no more than a hint where the key is: mdb_load -a. */
+    if (flags == MDB_CURRENT)
+        return put_current(cursor, data);
     if (flags & MDB_MULTIPLE)
         return put_multiple(cursor, key, data, count, flags);
     return put_record(cursor, key, data, flags);
