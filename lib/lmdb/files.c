@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
     ((uint64_t)1 << 40)                   /* bytes of address space, what kv.h takes by itself */
 #define FILES_MAP_MAX ((uint64_t)1 << 46) /* bytes: no process has room for more */
 #define FILES_FILLED_MIN 65536u           /* bytes: a new database has a meta slot there */
+#define FILES_RESERVE_SHARE 8u            /* of what a process may have at most */
 #define FILES_GUARD_TRIES 200             /* a millisecond each */
 
 uint64_t kvi_lmdb_limit(size_t mapsize)
@@ -145,11 +147,27 @@ static bool is_fillable(const MDB_env *env)
     return size == 0 || size > FILES_FILLED_MIN;
 }
 
+/* Address space for the mapping: what kv.h takes by itself (0), but for maps that are larger, and
+ * where the process may not have much: then as much as LMDB would. */
+static uint64_t reserve_of(const MDB_env *env)
+{
+    uint64_t limit = kvi_lmdb_limit(env->mapsize ? env->mapsize : KVI_LMDB_MAPSIZE);
+    uint64_t file = size_of(env->data_path);
+    struct rlimit space;
+
+    if (limit > FILES_RESERVE_MIN)
+        return limit;
+    if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur == RLIM_INFINITY)
+        return 0;
+    if (limit < space.rlim_cur / FILES_RESERVE_SHARE)
+        limit = space.rlim_cur / FILES_RESERVE_SHARE; /* the map may be made larger */
+    return limit > file ? limit : file;
+}
+
 static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode,
                                     const struct marker *marker)
 {
     struct kv_options options = KV_OPTIONS_INIT;
-    uint64_t limit = kvi_lmdb_limit(env->mapsize);
 
     options.flags = KV_NODATALOCK;
     if (is_fillable(env))
@@ -164,8 +182,7 @@ static struct kv_options options_of(const MDB_env *env, mdb_mode_t mode,
     options.lock_path = env->lock_path;
     options.first_limit_bytes = env->mapsize ? env->mapsize : KVI_LMDB_MAPSIZE;
     options.first_marker = marker;
-    if (limit > FILES_RESERVE_MIN)
-        options.reserve_bytes = limit;
+    options.reserve_bytes = reserve_of(env);
     return options;
 }
 
@@ -218,6 +235,18 @@ static int open_again(MDB_env *env, mdb_mode_t mode, const struct kv_env_info *i
     return rc ? kvi_lmdb_result(rc) : open_store(env, mode);
 }
 
+/* A file that nobody may open is made so beforehand: to kv.h mode 0 means the default. */
+static void make_secret(const MDB_env *env, mdb_mode_t mode)
+{
+    int fd;
+
+    if (mode & 0777u || env->flags & MDB_RDONLY)
+        return;
+    fd = open(env->data_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
 {
     struct kv_env_info info;
@@ -228,6 +257,7 @@ int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
     if (!*env->data_path)
         return ENOENT;
     env->locked = !(env->flags & MDB_NOLOCK);
+    make_secret(env, mode);
     rc = open_store(env, mode);
     if (rc)
         return rc;

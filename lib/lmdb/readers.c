@@ -145,19 +145,19 @@ static struct kvi_lmdb_thread *gone_take(MDB_env *env)
 
 /* LMDB takes a thread's slot back at its end, in a txn or not. Here it is left to the txn, which
  * somebody may go on with, until no other way is left. */
-static bool reap_gone(MDB_env *env)
+static void reap_gone(MDB_env *env)
 {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     struct kvi_lmdb_thread *thread;
-    bool any = false;
 
+    pthread_mutex_lock(&one_at_a_time); /* who comes second finds it done */
     while ((thread = gone_take(env)) != NULL) {
         kvi_lmdb_txn_disown(thread->txn);
         kv_txn_abort(thread->kv);
         free(thread->spare);
         free(thread);
-        any = true;
     }
-    return any;
+    pthread_mutex_unlock(&one_at_a_time);
 }
 
 static int begin_in_thread(MDB_env *env, struct kvi_lmdb_thread **thread_out,
@@ -166,8 +166,10 @@ static int begin_in_thread(MDB_env *env, struct kvi_lmdb_thread **thread_out,
     struct kvi_lmdb_thread *thread;
     int rc = thread_find(env, &thread);
 
-    if (rc == KV_EREADERS && reap_gone(env))
+    if (rc == KV_EREADERS) {
+        reap_gone(env);
         rc = thread_find(env, &thread);
+    }
     if (rc)
         return kvi_lmdb_result(rc);
     if (thread->busy)

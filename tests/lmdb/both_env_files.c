@@ -56,7 +56,7 @@ static MDB_env *open_env(const char *path, unsigned flags, mdb_mode_t mode)
 
 static void modes(void)
 {
-    static const mdb_mode_t given[] = {0600, 0644, 0666, 0777, 0755, 0640, 0400, 0200, 0100644};
+    static const mdb_mode_t given[] = {0600, 0644, 0666, 0777, 0755, 0640, 0400, 0200, 0, 0100644};
     static const mode_t masks[] = {0, 022, 077};
 
     part("modes");
