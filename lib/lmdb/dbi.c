@@ -338,6 +338,8 @@ static int table_create(MDB_txn *txn, const char *name, struct kvi_lmdb_table *f
 
     if (strlen(name) > KVI_LMDB_KEY_MAX)
         return MDB_BAD_VALSIZE;
+    if (kvi_lmdb_cramped(txn->env))
+        return kvi_lmdb_changed(txn, KV_ESIZELIMIT);
     kvi_lmdb_options_of(found->flags, NULL, NULL, &options);
     rc = kv_table_open(txn->kv, name, KV_CREATE, &options, &found->kv);
     if (rc == KV_EINCOMPATIBLE) { /* the main table has a user's order: it gives way */

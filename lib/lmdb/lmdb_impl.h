@@ -33,6 +33,7 @@
 #define KVI_LMDB_FREE_DBI ((MDB_dbi)0) /* the list of free pages, made up when it is read */
 #define KVI_LMDB_MAIN_DBI ((MDB_dbi)1)
 #define KVI_LMDB_CORE_DBIS 2u
+#define KVI_LMDB_PAGES_MIN 4u   /* of a map: in a smaller one LMDB cannot put a record */
 #define KVI_LMDB_TXNID_FIRST 1u /* kv txnid of a database just made: LMDB calls that state 0 */
 
 /* The flags of a table that LMDB keeps in the file. */
@@ -315,6 +316,12 @@ int kvi_lmdb_opened(const MDB_txn *txn, struct kvi_lmdb_opened **opened_out);
 void kvi_lmdb_opened_close(MDB_env *env, const struct kvi_lmdb_opened *opened);
 /* dbi.c: behind kvi_lmdb_meet. */
 int kvi_lmdb_table_meet(MDB_txn *txn, MDB_dbi dbi);
+/* A map in which LMDB has no room for any change. Ours would have, in the first pages of its file. */
+static inline bool kvi_lmdb_cramped(const MDB_env *env)
+{
+    return env->mapsize < (size_t)KVI_LMDB_PAGES_MIN * KVI_LMDB_PAGE;
+}
+
 /* order.c: behind kvi_lmdb_ready. */
 int kvi_lmdb_table_ready(MDB_txn *txn, MDB_dbi dbi);
 /* order.c: before a put, without flags, of a table with a comparator: LMDB keeps the present key

@@ -202,6 +202,8 @@ int kvi_lmdb_table_ready(MDB_txn *txn, MDB_dbi dbi)
     struct kvi_lmdb_table *table = &txn->env->tables[dbi];
     int rc = 0;
 
+    if (kvi_lmdb_cramped(txn->env))
+        return kvi_lmdb_changed(txn, KV_ESIZELIMIT);
     if (table->custom) {
         bool key = table->compare != kvi_lmdb_default_compare(table->flags);
         bool value = table->compare_value != kvi_lmdb_default_compare_value(table->flags);

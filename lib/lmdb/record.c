@@ -83,9 +83,10 @@ KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
             flags & (MDB_APPEND | MDB_APPENDDUP | MDB_RESERVE)))
         return put_by_cursor(txn, dbi, key, data, flags);
     rc = kvi_lmdb_ready(txn, dbi);
-    if (!rc)
-        rc = kv_put(txn->kv, txn->env->tables[dbi].kv, kvi_lmdb_val(key), kvi_lmdb_val(data),
-                    flags & MDB_NOOVERWRITE ? KV_NOOVERWRITE : 0);
+    if (KVI_LMDB_UNLIKELY(rc))
+        return rc;
+    rc = kv_put(txn->kv, txn->env->tables[dbi].kv, kvi_lmdb_val(key), kvi_lmdb_val(data),
+                flags & MDB_NOOVERWRITE ? KV_NOOVERWRITE : 0);
     if (KVI_LMDB_LIKELY(!rc)) {
         txn->flags |= KVI_LMDB_TXN_CHANGED;
         return 0;
