@@ -104,7 +104,7 @@ static int put_refused(MDB_cursor *cursor, int rc, const MDB_val *key, MDB_val *
         else
             go_to_last_value(cursor, key);
     }
-    return kvi_lmdb_changed(cursor->txn, rc);
+    return kvi_lmdb_changed_in(cursor->txn, cursor->dbi, rc);
 }
 
 /* Whether LMDB remembers here that the record was deleted, and its key is gone. */
@@ -136,7 +136,8 @@ static int put_beside_empty(MDB_cursor *cursor, const MDB_val *key, const MDB_va
     cursor->state = 0;
     if (data->mv_size == 0)
         return MDB_BAD_VALSIZE;
-    return kvi_lmdb_changed(cursor->txn, kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR));
+    return kvi_lmdb_changed_in(cursor->txn, cursor->dbi,
+                               kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR));
 }
 
 /* Whether empty values have to be thought of. Those that were put earlier are not known of, which
@@ -181,7 +182,7 @@ static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, uns
     }
     cursor->state =
         (flags & MDB_APPEND ? KVI_LMDB_END : 0) | (flags & MDB_APPENDDUP ? KVI_LMDB_VALUES_END : 0);
-    cursor->txn->flags |= KVI_LMDB_TXN_CHANGED;
+    kvi_lmdb_dirty(cursor->txn, cursor->dbi);
     return 0;
 }
 
@@ -201,7 +202,7 @@ static int put_current(MDB_cursor *cursor, const MDB_val *data)
     rc = kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR);
     if (!rc)
         cursor->state = 0;
-    return kvi_lmdb_changed(cursor->txn, rc);
+    return kvi_lmdb_changed_in(cursor->txn, cursor->dbi, rc);
 }
 
 /* MDB_MULTIPLE: data[0] is the first of `count` values, and moves on with what was put. The first
@@ -219,7 +220,8 @@ static int put_multiple(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, s
         struct kv_val k = {key->mv_size, key->mv_data};
         struct kv_val rest = {size * (count - 1), (char *)data->mv_data + size};
 
-        rc = kvi_lmdb_changed(cursor->txn, kv_cursor_put(cursor->kv, &k, &rest, KV_MULTIPLE));
+        rc = kvi_lmdb_changed_in(cursor->txn, cursor->dbi,
+                                 kv_cursor_put(cursor->kv, &k, &rest, KV_MULTIPLE));
         if (rc)
             return rc;
         data->mv_data = (char *)data->mv_data + size * (count - 1);
@@ -310,7 +312,7 @@ static int delete_at(MDB_cursor *cursor, enum kvi_lmdb_place place, bool all)
     rc = kv_cursor_del(cursor->kv, all ? KV_ALL_VALUES : 0);
     if (rc == KV_EINCOMPATIBLE)
         cursor->txn->flags |= KVI_LMDB_TXN_ERROR; /* a named table: LMDB's txn is lost */
-    rc = kvi_lmdb_changed(cursor->txn, rc);
+    rc = kvi_lmdb_changed_in(cursor->txn, cursor->dbi, rc);
     if (!rc) {
         cursor->state &= KVI_LMDB_END;
         kvi_lmdb_cursors_deleted(cursor->txn, cursor->dbi, cursor);

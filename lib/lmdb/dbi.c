@@ -355,10 +355,12 @@ static int table_create(MDB_txn *txn, const char *name, struct kvi_lmdb_table *f
 }
 
 /* The table's handle in kv.h and its flags; made if that is asked for. */
-static int table_find(MDB_txn *txn, const char *name, unsigned flags, struct kvi_lmdb_table *found)
+static int table_find(MDB_txn *txn, const char *name, unsigned flags, struct kvi_lmdb_table *found,
+                      bool *created_out)
 {
     int rc;
 
+    *created_out = false;
     if (!*name)
         return MDB_BAD_VALSIZE;
     rc = strlen(name) > KVI_LMDB_KEY_MAX ? KV_ENOTFOUND
@@ -369,6 +371,7 @@ static int table_find(MDB_txn *txn, const char *name, unsigned flags, struct kvi
         if (txn->flags & KVI_LMDB_TXN_RDONLY)
             return EACCES;
         found->flags = flags & KVI_LMDB_TABLE_FLAGS;
+        *created_out = true;
         return table_create(txn, name, found);
     }
     if (!rc)
@@ -409,6 +412,7 @@ static int open_named(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *d
     MDB_env *env = txn->env;
     bool found;
     bool mixes;
+    bool created;
     struct kvi_lmdb_table table;
     MDB_dbi dbi;
     int rc;
@@ -424,13 +428,15 @@ static int open_named(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *d
     if (!rc && !mixes)
         return flags & MDB_CREATE ? MDB_INCOMPATIBLE : MDB_NOTFOUND;
     if (!rc)
-        rc = table_find(txn, name, flags, &table);
+        rc = table_find(txn, name, flags, &table, &created);
     if (rc)
         return rc;
     pthread_mutex_lock(&env->mutex);
     rc = slot_find(txn, name, &dbi, &found);
     if (!rc)
         rc = slot_take(txn, dbi, name, &table);
+    if (!rc && created)
+        kvi_lmdb_dirty(txn, dbi);
     pthread_mutex_unlock(&env->mutex);
     if (rc)
         return rc;

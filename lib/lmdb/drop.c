@@ -93,7 +93,7 @@ KVI_LMDB_API int mdb_drop(MDB_txn *txn, MDB_dbi dbi, int del)
         return rc;
     kvi_lmdb_cursors_drop(txn, dbi);
     if (!del || dbi == KVI_LMDB_MAIN_DBI)
-        return kvi_lmdb_changed(txn, empty(txn, dbi));
+        return kvi_lmdb_changed_in(txn, dbi, empty(txn, dbi));
     rc = kv_table_drop(txn->kv, env->tables[dbi].kv);
     if (rc) {
         txn->flags |= KVI_LMDB_TXN_ERROR;

@@ -89,9 +89,10 @@ struct kvi_lmdb_table {
 
 /* A txn's view of slot dbi. */
 enum kvi_lmdb_seen {
-    KVI_LMDB_SEEN_VALID = 1, /* may be used in this txn */
-    KVI_LMDB_SEEN_NEW = 2,   /* opened in it: closed again if it aborts */
-    KVI_LMDB_SEEN_READY = 4, /* kvi_lmdb_ready was called: the table is changed in this txn */
+    KVI_LMDB_SEEN_VALID = 1,  /* may be used in this txn */
+    KVI_LMDB_SEEN_NEW = 2,    /* opened in it: closed again if it aborts */
+    KVI_LMDB_SEEN_READY = 4,  /* kvi_lmdb_ready was called */
+    KVI_LMDB_SEEN_DIRTY = 16, /* the table was changed in this txn */
     KVI_LMDB_SEEN_MET = 8 /* kvi_lmdb_meet was called: the table is there, and as it was opened */
 };
 
@@ -393,6 +394,21 @@ static inline int kvi_lmdb_meet(MDB_txn *txn, MDB_dbi dbi)
 static inline int kvi_lmdb_ready(MDB_txn *txn, MDB_dbi dbi)
 {
     return txn->seen[dbi] & KVI_LMDB_SEEN_READY ? 0 : kvi_lmdb_table_ready(txn, dbi);
+}
+
+/* After a change of a table that succeeded. */
+static inline void kvi_lmdb_dirty(MDB_txn *txn, MDB_dbi dbi)
+{
+    txn->flags |= KVI_LMDB_TXN_CHANGED;
+    txn->seen[dbi] |= KVI_LMDB_SEEN_DIRTY;
+}
+
+/* kvi_lmdb_changed, and the above. */
+static inline int kvi_lmdb_changed_in(MDB_txn *txn, MDB_dbi dbi, int kv_result)
+{
+    if (kv_result == 0)
+        kvi_lmdb_dirty(txn, dbi);
+    return kvi_lmdb_changed(txn, kv_result);
 }
 
 static inline struct kv_val *kvi_lmdb_val(MDB_val *val)

@@ -88,12 +88,12 @@ KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
     rc = kv_put(txn->kv, txn->env->tables[dbi].kv, kvi_lmdb_val(key), kvi_lmdb_val(data),
                 flags & MDB_NOOVERWRITE ? KV_NOOVERWRITE : 0);
     if (KVI_LMDB_LIKELY(!rc)) {
-        txn->flags |= KVI_LMDB_TXN_CHANGED;
+        kvi_lmdb_dirty(txn, dbi);
         return 0;
     }
     if (rc == KV_EINCOMPATIBLE || rc == KV_EKEYSIZE || rc == KV_EVALSIZE)
         return put_by_cursor(txn, dbi, key, data, flags);
-    return kvi_lmdb_changed(txn, rc);
+    return kvi_lmdb_changed_in(txn, dbi, rc);
 }
 
 /* ---- Delete ---- */
@@ -119,7 +119,7 @@ static int deleted(MDB_txn *txn, MDB_dbi dbi, int rc)
         return MDB_NOTFOUND;
     if (rc == KV_EINCOMPATIBLE && dbi == KVI_LMDB_MAIN_DBI)
         txn->flags |= KVI_LMDB_TXN_ERROR;
-    rc = kvi_lmdb_changed(txn, rc);
+    rc = kvi_lmdb_changed_in(txn, dbi, rc);
     if (!rc)
         kvi_lmdb_cursors_deleted(txn, dbi, NULL);
     return rc;

@@ -350,6 +350,17 @@ static int commit_child(MDB_txn *txn)
     return rc;
 }
 
+/* LMDB stores the records of changed tables at commit, and then misses those whose handle was
+ * closed meanwhile. */
+static bool handle_lost(const MDB_txn *txn)
+{
+    for (MDB_dbi i = KVI_LMDB_CORE_DBIS; i < txn->table_count; i++) {
+        if (txn->seen[i] & KVI_LMDB_SEEN_DIRTY && kvi_lmdb_stale(txn, i))
+            return true;
+    }
+    return false;
+}
+
 /* Cursors and memory go before the kv txn does: then the next writer begins. Handles that the txn
  * opened are shared before they lead to anything, and closed again if that is not to be. */
 static int commit_outermost(MDB_txn *txn)
@@ -357,7 +368,7 @@ static int commit_outermost(MDB_txn *txn)
     MDB_env *env = txn->env;
     struct kv_txn *kv = txn->kv;
     struct kvi_lmdb_opened *opened = NULL;
-    int rc = kvi_lmdb_opened(txn, &opened);
+    int rc = handle_lost(txn) ? MDB_BAD_DBI : kvi_lmdb_opened(txn, &opened);
     bool changed = txn->flags & KVI_LMDB_TXN_CHANGED;
 
     if (!rc && changed)
