@@ -427,6 +427,34 @@ static void copies(void)
     mdb_env_close(env);
 }
 
+/* Nobody reads the pipe. */
+static void broken_pipes(void)
+{
+    static const unsigned flags[] = {MDB_CP_COMPACT, 0};
+    MDB_env *env;
+
+    part("broken_pipes");
+    env = open_env("file", MDB_NOSUBDIR, 0644);
+    put_one(env, "a");
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            MDB_env *own = open_env("file", MDB_NOSUBDIR | MDB_RDONLY, 0644);
+            int ends[2];
+
+            signal(SIGPIPE, SIG_DFL);
+            if (pipe(ends) != 0 || close(ends[0]) != 0)
+                _exit(2);
+            CALL(mdb_env_copyfd2(own, ends[1], flags[i]));
+            mdb_env_close(own);
+            _exit(0);
+        }
+        see_child(child);
+    }
+    mdb_env_close(env);
+}
+
 /* Of something empty. */
 static void empty_copies(void)
 {
@@ -511,6 +539,7 @@ static void run(const struct both *both)
     left_open(MDB_NOLOCK);
     copies();
     empty_copies();
+    broken_pipes();
     killed();
 }
 
