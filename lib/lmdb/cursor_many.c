@@ -25,8 +25,10 @@ static int whole_piece(MDB_cursor *cursor, struct kv_val *piece_out)
     if (rc)
         return rc;
     if ((char *)before.data + before.size < (char *)rest.data ||
-        (char *)before.data >= (char *)rest.data + rest.size) /* another piece */
-        return kv_cursor_get(cursor->kv, KV_NEXT_VALUES, NULL, piece_out);
+        (char *)before.data >= (char *)rest.data + rest.size) { /* another piece: to its end */
+        rc = kv_cursor_get(cursor->kv, KV_VALUES, NULL, &before);
+        return rc ? rc : kv_cursor_get(cursor->kv, KV_NEXT_VALUES, NULL, piece_out);
+    }
     return kv_cursor_get(cursor->kv, KV_VALUES, NULL, piece_out);
 }
 
@@ -43,7 +45,8 @@ static int piece_start(MDB_cursor *cursor)
         return rc == KV_ENOTFOUND ? 0 : rc;
     if (before.data == piece.data)
         return 0;
-    return kv_cursor_get(cursor->kv, KV_NEXT_VALUE, NULL, NULL); /* one value: back to it */
+    rc = kv_cursor_get(cursor->kv, KV_VALUES, NULL, &before); /* one value: back to it */
+    return rc ? rc : kv_cursor_get(cursor->kv, KV_NEXT_VALUE, NULL, NULL);
 }
 
 /* LMDB keeps one value otherwise than many, and gives no piece then. */
