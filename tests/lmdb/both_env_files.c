@@ -222,6 +222,33 @@ static void forks(void)
     mdb_env_close(env);
 }
 
+/* A child that only closes what it inherited, as an interpreter does at its end, harms nobody. */
+static void child_closes(unsigned flags)
+{
+    MDB_env *env = open_env("file", MDB_NOSUBDIR | flags, 0644);
+    MDB_txn *reader;
+    MDB_dbi dbi;
+    MDB_val key = val_str("a");
+    MDB_val data;
+    pid_t child;
+
+    put_one(env, "a");
+    count(env, "before");
+    MUST(mdb_txn_begin(env, NULL, MDB_RDONLY, &reader));
+    MUST(mdb_dbi_open(reader, NULL, 0, &dbi));
+    child = fork();
+    if (child == 0) {
+        mdb_env_close(env);
+        _exit(0);
+    }
+    see_child(child);
+    put_one(env, "b");
+    CALL_PAIR(mdb_get(reader, dbi, &key, &data), &key, &data);
+    mdb_txn_abort(reader);
+    count(env, "after");
+    mdb_env_close(env);
+}
+
 /* Another process's commits are seen at once, with locks and without. */
 static void others(unsigned flags)
 {
@@ -511,6 +538,12 @@ static void run(const struct both *both)
     part("client_locks_writemap");
     client_locks(MDB_WRITEMAP);
     forks();
+    part("child_closes");
+    child_closes(0);
+    part("child_closes_notls");
+    child_closes(MDB_NOTLS);
+    part("child_closes_nolock");
+    child_closes(MDB_NOLOCK);
     part("others");
     others(0);
     part("others_nolock");
