@@ -201,7 +201,7 @@ static int put_current(MDB_cursor *cursor, const MDB_val *data)
         return MDB_NOTFOUND;
     rc = kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR);
     if (!rc)
-        cursor->state = 0;
+        cursor->state &= KVI_LMDB_VALUES_END | KVI_LMDB_END;
     return kvi_lmdb_changed_in(cursor->txn, cursor->dbi, rc);
 }
 
