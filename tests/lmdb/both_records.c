@@ -190,6 +190,9 @@ static void reserve(MDB_env *env)
 
     MUST(mdb_dbi_open(txn, "reserve", MDB_CREATE, &dbi));
     MUST(mdb_cursor_open(txn, dbi, &cursor));
+    key = val_u32(99); /* with another flag MDB_CURRENT means nothing */
+    data = val_bytes(NULL, 0);
+    CALL(mdb_cursor_put(cursor, &key, &data, MDB_CURRENT | MDB_RESERVE));
     for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
         key = val_u32((uint32_t)i);
         data = val_bytes(NULL, bytes[i]);
