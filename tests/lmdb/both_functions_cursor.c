@@ -119,6 +119,9 @@ static bool is_open(enum state state, unsigned op)
     if (back && (state == FRESH || state == DELETED_KEY || state == NOT_FOUND)) {
         return true;
     }
+    if (state == NOT_FOUND && (op == MDB_NEXT || op == MDB_NEXT_DUP)) {
+        return true; /* it looks into memory that it has not set */
+    }
     return many && state != ON_FIRST && state != ON_MIDDLE && state != FRESH;
 }
 
