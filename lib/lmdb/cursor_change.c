@@ -154,12 +154,22 @@ static bool may_be_empty(const MDB_cursor *cursor, const MDB_val *data)
     return true;
 }
 
+/* LMDB's cursor that came to the end still thinks so where the key goes behind all others. */
+static bool stays_at_end(MDB_cursor *cursor, const MDB_val *key)
+{
+    struct kv_val k = {key->mv_size, key->mv_data};
+
+    return cursor->state & KVI_LMDB_END &&
+           kv_cursor_get(cursor->kv, KV_AT_LEAST, &k, NULL) == KV_ENOTFOUND;
+}
+
 /* Of a record by its key. A refusal of an existing key comes before LMDB forgets a deletion. */
 static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, unsigned flags)
 {
     uint32_t kv_flags = kvi_lmdb_put_flags(flags, kvi_lmdb_cursor_flags(cursor));
     struct kv_val value = {data->mv_size, data->mv_data};
     bool gap = flags & (MDB_NOOVERWRITE | MDB_APPEND) && in_gap(cursor);
+    bool end = flags & MDB_APPEND || stays_at_end(cursor, key);
     bool done = false;
     int rc = 0;
 
@@ -180,8 +190,7 @@ static int put_record(MDB_cursor *cursor, const MDB_val *key, MDB_val *data, uns
             cursor->state |= KVI_LMDB_BEFORE_KEY; /* the place was RECORD */
         return rc;
     }
-    cursor->state =
-        (flags & MDB_APPEND ? KVI_LMDB_END : 0) | (flags & MDB_APPENDDUP ? KVI_LMDB_VALUES_END : 0);
+    cursor->state = (end ? KVI_LMDB_END : 0) | (flags & MDB_APPENDDUP ? KVI_LMDB_VALUES_END : 0);
     kvi_lmdb_dirty(cursor->txn, cursor->dbi);
     return 0;
 }
