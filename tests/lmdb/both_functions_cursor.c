@@ -24,14 +24,15 @@ enum state {
     BEHIND_END,   /* NEXT has failed */
     DELETED,      /* its record, in the middle */
     DELETED_KEY,  /* with all values */
+    DELETED_LAST, /* the last record, which was gone to by LAST */
     NOT_FOUND,    /* a search that failed between records */
     PUT,          /* a new record */
     STATES
 };
 
 static const char *const state_names[] = {
-    "fresh",      "on first", "on second value", "on middle", "on last", "before begin",
-    "behind end", "deleted",  "deleted key",     "not found", "put",
+    "fresh",      "on first", "on second value", "on middle",    "on last",   "before begin",
+    "behind end", "deleted",  "deleted key",     "deleted last", "not found", "put",
 };
 
 static unsigned flags_now;
@@ -97,6 +98,10 @@ static void reach(MDB_cursor *cursor, enum state state)
         CALL(mdb_cursor_del(cursor,
                             state == DELETED || !(flags_now & MDB_DUPSORT) ? 0 : MDB_NODUPDATA));
         break;
+    case DELETED_LAST:
+        MUST(mdb_cursor_get(cursor, &key, &data, MDB_LAST));
+        CALL(mdb_cursor_del(cursor, 0));
+        break;
     case NOT_FOUND:
         CALL(mdb_cursor_get(cursor, &key, &data, MDB_SET));
         break;
@@ -116,11 +121,11 @@ static bool is_open(enum state state, unsigned op)
     if (!dups) {
         return false;
     }
-    if (back && (state == FRESH || state == DELETED_KEY || state == NOT_FOUND)) {
+    if (back && (state == FRESH || state == DELETED_KEY || state == DELETED_LAST)) {
         return true;
     }
-    if (state == NOT_FOUND && (op == MDB_NEXT || op == MDB_NEXT_DUP)) {
-        return true; /* it looks into memory that it has not set */
+    if (state == NOT_FOUND) { /* its idea of values is what memory held */
+        return op != MDB_FIRST && op != MDB_LAST && (op < MDB_SET || op > MDB_SET_RANGE);
     }
     return many && state != ON_FIRST && state != ON_MIDDLE && state != FRESH;
 }

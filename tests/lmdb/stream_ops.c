@@ -324,6 +324,7 @@ void stream_cursor_get(struct stream *s, MDB_cursor *cursor, const struct stream
         place->on = false;
         place->next = false;
         place->fresh = false;
+        place->end = true;
         place->loose = !table->small || has_dups(table);
     } else if (op != MDB_GET_CURRENT) {
         place->next = false;
@@ -399,9 +400,10 @@ static void put_current(struct stream *s, struct stream_cursor *c)
     stream_changed(s, c->table, c, &key, false);
 }
 
-static void cursor_has_put(struct stream *s, struct stream_cursor *c, const MDB_val *key, int rc)
+static void cursor_has_put(struct stream *s, struct stream_cursor *c, const MDB_val *key,
+                           unsigned flags, int rc)
 {
-    bool end = c->place.end;
+    bool end = c->place.end || (flags & (MDB_APPEND | MDB_APPENDDUP | MDB_MULTIPLE));
 
     stream_tried(s, rc);
     stream_changed(s, c->table, c, key, false);
@@ -412,6 +414,7 @@ static void cursor_has_put(struct stream *s, struct stream_cursor *c, const MDB_
         c->place.on = false;
         c->place.next = false;
         c->place.fresh = false;
+        c->place.end = end;
         c->place.loose = !c->table->small || has_dups(c->table);
     }
 }
@@ -463,7 +466,7 @@ static void put_multiple(struct stream *s, struct stream_cursor *c)
     rc = mdb_cursor_put(c->cursor, &key, data, flags);
     tell("put multiple %s %s %zu of %zu %s= %s, %zu", c->table->name, val_text(&key), count, size,
          flags_text(flags), rc_text(rc), data[1].mv_size);
-    cursor_has_put(s, c, &key, rc);
+    cursor_has_put(s, c, &key, flags, rc);
 }
 
 static void cursor_put(struct stream *s, struct stream_cursor *c)
@@ -479,12 +482,36 @@ static void cursor_put(struct stream *s, struct stream_cursor *c)
          rc == MDB_KEYEXIST && (flags & MDB_NOOVERWRITE) ? val_text(&data) : "");
     stream_tried(s, rc);
     fill_reserved(flags, rc, &given, &data);
-    cursor_has_put(s, c, &key, rc);
+    cursor_has_put(s, c, &key, flags, rc);
+}
+
+/* Whether the key has a value behind the one under the cursor. Where it has not, the genuine library
+ * goes on at the next key, at the value whose number it has in mind from the key before. */
+static bool has_more(struct stream *s, const struct stream_cursor *c)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key = {0, NULL};
+    MDB_val data = {0, NULL};
+    int rc = mdb_cursor_get(c->cursor, &key, &data, MDB_GET_CURRENT);
+
+    if (rc == 0) {
+        rc = mdb_cursor_open(stream_top(s), c->table->dbi, &cursor);
+    }
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &key, &data, MDB_GET_BOTH);
+    }
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &key, &data, MDB_NEXT_DUP);
+    }
+    mdb_cursor_close(cursor);
+    tell("  more values = %s", rc_text(rc));
+    return rc == 0;
 }
 
 static void cursor_del(struct stream *s, struct stream_cursor *c)
 {
     unsigned flags = chance(s, 20) ? MDB_NODUPDATA : 0;
+    bool more = !has_dups(c->table) || (c->place.forth && has_more(s, c));
     MDB_val key;
     int rc = mdb_cursor_del(c->cursor, flags);
 
@@ -494,8 +521,10 @@ static void cursor_del(struct stream *s, struct stream_cursor *c)
     if (rc == 0) {
         stream_changed(s, c->table, c, c->place.on ? &key : NULL, true);
         c->place.on = false;
-        c->place.next = c->place.forth || !has_dups(c->table);
-        place_may_end(&c->place, c->table);
+        c->place.next = more;
+        if (c->place.end || (has_dups(c->table) && flags)) {
+            c->place.loose = true; /* NEXT may know no more records, or give the same one twice */
+        }
     }
 }
 
