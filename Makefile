@@ -34,8 +34,7 @@ endif
 LMDB_SRC := $(sort $(wildcard lib/lmdb/*.c))
 LIB_SRC := $(filter-out $(LMDB_SRC),$(sort $(wildcard lib/*/*.c)))
 CLI_SRC := $(sort $(wildcard cli/*.c))
-# The streams of the LMDB drop-in are run by name until it does all the same.
-TEST_SRC := $(filter-out tests/test_lmdb_stream.c,$(sort $(wildcard tests/test_*.c)))
+TEST_SRC := $(sort $(wildcard tests/test_*.c))
 TEST_HELP_SRC := $(filter-out tests/test_%,$(sort $(wildcard tests/*.c)))
 BOTH_SRC := $(sort $(wildcard tests/lmdb/both_*.c))
 BOTH_HELP_SRC := $(filter-out $(BOTH_SRC),$(sort $(wildcard tests/lmdb/*.c)))
