@@ -29,6 +29,8 @@ clients() {
     client python3-lmdb python_lmdb.sh python3-minimal python3-lmdb
     client liblmdb-file-perl perl_lmdb.sh perl liblmdb-file-perl
     client php-dba php_dba.sh php8.2-cli php8.2-dba
+    client keymgr keymgr.sh knot-dnssecutils knot
+    client pdnsutil pdnsutil.sh pdns-server pdns-backend-lmdb
 }
 
 # ---- Packages
@@ -48,17 +50,21 @@ unpack() {
         dpkg-deb -x "$work/debs/$1"/*.deb "$root" 2>>"$work/apt.log" && : >"$work/unpacked/$1"
 }
 
-# fetch PACKAGE...: sees to it that the packages are installed or unpacked.
-fetch() {
+fetch_once() {
     local names name
-    names=$(wanted "$@") || {
-        echo "  fetching the package lists"
-        apt-get update -qq >>"$work/apt.log" 2>&1
-        names=$(wanted "$@") || return 1
-    }
+    names=$(wanted "$@") || return 1
     for name in $names; do
         unpack "${name%%:*}" || return 1
     done
+}
+
+# fetch PACKAGE...: sees to it that the packages are installed or unpacked; fetches the package lists if it takes
+# that, which may be missing or older than what the servers have.
+fetch() {
+    fetch_once "$@" && return 0
+    echo "  fetching the package lists"
+    apt-get update -qq >>"$work/apt.log" 2>&1
+    fetch_once "$@"
 }
 
 # ---- Runs

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 #
 # What the shell scripts of this folder share. Checks say what holds, and are counted; `finish` prints the

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 #
 # mdb_load, mdb_dump, mdb_copy, mdb_stat. Where they use the shared library (CLIENT_TOOLS may name a folder with

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 # PHP's dba extension with its lmdb handler, by php_dba.php.
 php=$CLIENT_ROOT/usr/bin/php8.2

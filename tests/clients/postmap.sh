@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 #
 # postmap on lmdb: maps, with a configuration of its own and without any mail service.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 # python3-lmdb, by python_lmdb.py.
 python=/usr/bin/python3
