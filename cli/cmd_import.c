@@ -253,6 +253,7 @@ static int build(struct import *import, const struct common *common)
         status = keep_map_size(import, session.txn);
     if (!status)
         status = session_commit(&session);
+    import->session = NULL;
     return session_close(&session, status);
 }
 

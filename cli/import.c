@@ -21,7 +21,7 @@ struct passage {
 
 static struct imported *add_table(struct import *import, const char *name, size_t name_size)
 {
-    struct imported **tables = reallocarray(import->tables, import->count + 1, sizeof *tables);
+    struct imported **tables = reallocarray(import->tables, import->count + 1, sizeof(void *));
     struct imported *imported = calloc(1, sizeof *imported);
     if (tables)
         import->tables = tables;
