@@ -66,8 +66,32 @@ static __attribute__((noinline)) int put_by_cursor(MDB_txn *txn, MDB_dbi dbi, MD
     return rc;
 }
 
+/* What kv_put does as LMDB would: sizes that LMDB takes, and no second look at what is there. */
+static inline bool is_common(const struct kvi_lmdb_table *table, unsigned table_flags,
+                             const MDB_val *key, const MDB_val *data, unsigned flags)
+{
+    if (key->mv_size - 1 >= KVI_LMDB_KEY_MAX || table->custom)
+        return false;
+    if (!(table_flags & MDB_DUPSORT))
+        return data->mv_size <= KVI_LMDB_VALUE_MAX;
+    return data->mv_size - 1 < KVI_LMDB_KEY_MAX && !table->empties &&
+           !(flags & (MDB_APPEND | MDB_RESERVE));
+}
+
+/* MDB_APPEND refuses a key that is there without giving its value. */
+static inline uint32_t put_flags(unsigned flags, unsigned table_flags)
+{
+    if (KVI_LMDB_LIKELY(!flags))
+        return 0;
+    if (flags & MDB_APPEND)
+        flags &= ~(unsigned)MDB_NOOVERWRITE;
+    return kvi_lmdb_put_flags(flags, table_flags);
+}
+
 KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned int flags)
 {
+    const struct kvi_lmdb_table *table;
+    unsigned table_flags;
     int rc;
 
     if (KVI_LMDB_UNLIKELY(!txn || !key || !data || !usable(txn, dbi) || flags & ~PUT_FLAGS))
@@ -77,16 +101,15 @@ KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
     rc = kvi_lmdb_meet(txn, dbi);
     if (KVI_LMDB_UNLIKELY(rc))
         return rc;
-    if (KVI_LMDB_UNLIKELY(
-            key->mv_size - 1 >= KVI_LMDB_KEY_MAX || data->mv_size > KVI_LMDB_VALUE_MAX ||
-            kvi_lmdb_table_flags(txn, dbi) & MDB_DUPSORT || txn->env->tables[dbi].custom ||
-            flags & (MDB_APPEND | MDB_APPENDDUP | MDB_RESERVE)))
+    table = &txn->env->tables[dbi];
+    table_flags = kvi_lmdb_table_flags(txn, dbi);
+    if (KVI_LMDB_UNLIKELY(!is_common(table, table_flags, key, data, flags)))
         return put_by_cursor(txn, dbi, key, data, flags);
     rc = kvi_lmdb_ready(txn, dbi);
     if (KVI_LMDB_UNLIKELY(rc))
         return rc;
-    rc = kv_put(txn->kv, txn->env->tables[dbi].kv, kvi_lmdb_val(key), kvi_lmdb_val(data),
-                flags & MDB_NOOVERWRITE ? KV_NOOVERWRITE : 0);
+    rc = kv_put(txn->kv, table->kv, kvi_lmdb_val(key), kvi_lmdb_val(data),
+                put_flags(flags, table_flags));
     if (KVI_LMDB_LIKELY(!rc)) {
         kvi_lmdb_dirty(txn, dbi);
         return 0;
