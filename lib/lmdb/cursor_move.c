@@ -192,7 +192,22 @@ static int prev(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 
 /* ---- Among a key's values, and from key to key ---- */
 
-static int next_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+/* With duplicates: at a record, or nowhere, and in no gap; all deletions mark the table's cursors. */
+static inline bool is_simple(const MDB_cursor *cursor)
+{
+    return !(cursor->state & ~KVI_LMDB_VALUES_END) && kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT;
+}
+
+static int next_value(MDB_cursor *cursor, enum kv_cursor_op op, MDB_val *key, MDB_val *data)
+{
+    int rc = kvi_lmdb_cursor_move(cursor, op, key, data);
+
+    if (rc == KV_ENOTFOUND)
+        cursor->state |= KVI_LMDB_VALUES_END;
+    return rc;
+}
+
+static int next_dup_anywhere(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
     unsigned gone = cursor->state & KVI_LMDB_GONE;
     enum kvi_lmdb_place place;
@@ -208,10 +223,14 @@ static int next_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
         return next(cursor, key, data);
     if (place == KVI_LMDB_BEHIND_VALUES || place == KVI_LMDB_PAST)
         return MDB_NOTFOUND;
-    rc = kvi_lmdb_cursor_move(cursor, place ? KV_CURRENT : KV_NEXT_VALUE, key, data);
-    if (rc == KV_ENOTFOUND)
-        cursor->state |= KVI_LMDB_VALUES_END;
-    return kvi_lmdb_result(rc);
+    return kvi_lmdb_result(next_value(cursor, place ? KV_CURRENT : KV_NEXT_VALUE, key, data));
+}
+
+static int next_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
+{
+    int rc = is_simple(cursor) ? next_value(cursor, KV_NEXT_VALUE, key, data) : KV_EINVAL;
+
+    return rc == KV_EINVAL ? next_dup_anywhere(cursor, key, data) : kvi_lmdb_result(rc);
 }
 
 /* LMDB finds nothing before the place behind the last record; there it goes from nowhere, too. */
@@ -248,12 +267,13 @@ static int prev_dup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 
 static int next_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
-    enum kvi_lmdb_place place;
-    int rc;
+    enum kvi_lmdb_place place = KVI_LMDB_RECORD;
+    int rc = 0;
 
     if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
         return next(cursor, key, data);
-    rc = kvi_lmdb_cursor_place(cursor, &place);
+    if (!is_simple(cursor))
+        rc = kvi_lmdb_cursor_place(cursor, &place);
     if (rc)
         return rc;
     if (place == KVI_LMDB_PAST)
@@ -267,12 +287,13 @@ static int next_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 
 static int prev_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
 {
-    enum kvi_lmdb_place place;
-    int rc;
+    enum kvi_lmdb_place place = KVI_LMDB_RECORD;
+    int rc = 0;
 
     if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
         return prev(cursor, key, data);
-    rc = kvi_lmdb_cursor_place(cursor, &place);
+    if (!is_simple(cursor))
+        rc = kvi_lmdb_cursor_place(cursor, &place);
     if (rc)
         return rc;
     rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_PAST ? KV_LAST : KV_PREV_KEY, key, data);
