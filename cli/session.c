@@ -2,11 +2,31 @@
 /* Database, txn and table of a command; see session.h. */
 #include "session.h"
 
+#include <string.h>
+
+#include "buffer.h"
 #include "status.h"
+
+/* A folder's files, as the LMDB drop-in names them. Its lock file is the database's. */
+#define FOLDER_DATA "data.mdb"
+#define FOLDER_LOCK "lock.mdb"
+
+/* Names the lock file that the database's other users have; empty: the usual one. */
+static int find_lock(const char *path, struct buffer *lock)
+{
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash ? (size_t)(slash + 1 - path) : 0;
+    if (strcmp(path + folder, FOLDER_DATA) != 0)
+        return STATUS_DONE;
+    if (buffer_set(lock, path, folder) || buffer_add(lock, FOLDER_LOCK, sizeof FOLDER_LOCK))
+        return status_failed("out of memory");
+    return STATUS_DONE;
+}
 
 int session_open(struct session *session, const struct common *common, uint32_t flags)
 {
     struct kv_options options = KV_OPTIONS_INIT;
+    struct buffer lock = {0};
     *session = (struct session){.common = common};
     options.flags = flags;
     if (common->no_lock)
@@ -16,7 +36,12 @@ int session_open(struct session *session, const struct common *common, uint32_t 
     options.page_size = common->page_size;
     options.max_size_bytes = common->max_size_bytes;
     options.durability = common->lazy ? KV_LAZY : KV_DURABLE;
+    int status = find_lock(common->path, &lock);
+    if (status)
+        return status;
+    options.lock_path = lock.data;
     int rc = kv_env_open(common->path, &options, &session->env);
+    buffer_free(&lock);
     if (rc)
         return status_of_open(rc, common->path, options.flags & KV_READONLY);
     struct kv_env_info info;

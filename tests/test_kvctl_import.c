@@ -503,6 +503,14 @@ START_TEST(a_source_is_a_folder_or_a_file)
 }
 END_TEST
 
+START_TEST(the_lock_file_of_a_folders_database_is_the_drop_ins)
+{
+    make_small("src", 0);
+    expect(0, "key\tvalue\n", "mkdir new && $K import -q src new/data.mdb && $K scan new/data.mdb");
+    expect(0, "data.mdb\nlock.mdb\n", "cd new && $K put data.mdb k v && ls");
+}
+END_TEST
+
 START_TEST(the_source_is_not_changed)
 {
     make_small("src", 0);
@@ -696,6 +704,7 @@ static Suite *suite(void)
     shell_add(s, "refused", a_table_that_cannot_be_imported_is_named);
     shell_add(s, "refused", a_table_that_cannot_be_imported_may_be_skipped);
     shell_add(s, "source", a_source_is_a_folder_or_a_file);
+    shell_add(s, "source", the_lock_file_of_a_folders_database_is_the_drop_ins);
     shell_add(s, "source", the_source_is_not_changed);
     shell_add(s, "source", what_others_have_not_committed_is_not_seen);
     shell_add(s, "source", a_folder_that_may_not_be_written_is_read_without_locks);

@@ -83,8 +83,10 @@ foreign() {
     dump back | sed '1,/HEADER=END/d' >back.out
     sed '1,/HEADER=END/d' main.in | cmp - back.out >cmp.out
     equal "a dump of ours loads" "$(cat cmp.out)" ""
+    cp theirs/lock.mdb lock
     refused "kvctl meets theirs" 3 "not a libkv database" "$KVCTL" stat theirs/data.mdb
     check "and leaves it" cmp theirs/data.mdb before
+    check "with its lock file" cmp theirs/lock.mdb lock
 }
 
 if [ -z "$(uses_library mdb_stat -V)" ]; then
