@@ -297,7 +297,7 @@ void kvi_lmdb_cursors_go(MDB_txn *txn);
  * after mdb_txn_renew, and clients do so without mdb_cursor_renew. */
 void kvi_lmdb_cursors_park(MDB_txn *txn);
 /* cursor.c: ends the cursors of a txn. Those of write txns are freed, others lose their txn. Called
- * before the kv txn ends, and at reset too. */
+ * before the kv txn ends. */
 void kvi_lmdb_cursors_end(MDB_txn *txn);
 /* cursor.c: cursors of a txn and its parents on a table that is dropped or changes its kind: let
  * their kv cursors go (they find no record afterwards). */
