@@ -297,6 +297,8 @@ static int prev_nodup(MDB_cursor *cursor, MDB_val *key, MDB_val *data)
     if (rc)
         return rc;
     rc = kvi_lmdb_cursor_move(cursor, place == KVI_LMDB_PAST ? KV_LAST : KV_PREV_KEY, key, data);
+    if (rc == KV_ENOTFOUND)
+        cursor->state &= ~KVI_LMDB_END;
     return came_back(cursor, rc);
 }
 

@@ -525,6 +525,7 @@ static void cursor_del(struct stream *s, struct stream_cursor *c)
         if (c->place.end || (has_dups(c->table) && flags)) {
             c->place.loose = true; /* NEXT may know no more records, or give the same one twice */
         }
+        c->place.end = true; /* it may have been the last one */
     }
 }
 
