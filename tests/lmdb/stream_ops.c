@@ -410,6 +410,7 @@ static void cursor_has_put(struct stream *s, struct stream_cursor *c, const MDB_
     if (rc == 0) {
         place_on(&c->place, key);
         c->place.loose = end; /* what it remembers of that end is not undone by a put */
+        c->place.end = end;
     } else {
         c->place.on = false;
         c->place.next = false;
