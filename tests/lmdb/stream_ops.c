@@ -200,9 +200,11 @@ void stream_changed(struct stream *s, const struct stream_table *table,
         place_may_end(place, table);
         if (has_dups(table) || !key) {
             place->on = false;
+            place->end = true; /* its record may have been the last one, and gone */
         } else if (place->on && deleted && place_is(place, key)) {
             place->on = false;
             place->next = true;
+            place->end = true;
         }
     }
 }
