@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Each program tests/lmdb/both_*.c prints the same on the genuine LMDB library and on the drop-in.
- * Those whose name says stream are long random runs: test_lmdb_stream.c has them; those that say pair
- * need a partner: test_lmdb_processes.c.
+ * Others have tests of their own: those whose name says stream are long random runs
+ * (test_lmdb_stream.c), pair: for two at once (test_lmdb_foreign.c and others), and those with threads
+ * and processes are in test_lmdb_threads.c as well.
  *
  * The makefile gives their names in BOTH_PROGRAMS. KV_BOTH="both_env ..." runs only these.
  */

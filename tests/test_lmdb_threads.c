@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The programs of tests/lmdb that have threads and processes, on both libraries: in a test of its own,
- * so that the thread sanitizer can be asked for it alone.
+ * so that the thread sanitizer can be asked for these alone.
  */
 #include "harness.h"
 
