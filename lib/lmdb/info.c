@@ -117,8 +117,8 @@ KVI_LMDB_API int mdb_env_info(MDB_env *env, MDB_envinfo *stat)
     stat->me_last_pgno = last_pgno(env, &peek.stat);
     stat->me_last_txnid = kvi_lmdb_txnid(info.txnid_visible);
     stat->me_maxreaders = env->maxreaders;
-    stat->me_numreaders = env->locked ? kvi_lmdb_readers_seen(env, (unsigned)info.readers) : 0;
-    return 0;
+    stat->me_numreaders = 0;
+    return env->locked ? kvi_lmdb_readers_most(env, &stat->me_numreaders) : 0;
 }
 
 /* ---- The rest ---- */

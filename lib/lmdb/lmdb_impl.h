@@ -276,6 +276,8 @@ int kvi_lmdb_reader_begin(MDB_env *env, struct kvi_lmdb_thread **thread_out,
 void kvi_lmdb_reader_end(MDB_env *env, struct kvi_lmdb_thread *thread, struct kv_txn *kv);
 /* So many were met: gives the most ever. */
 unsigned kvi_lmdb_readers_seen(MDB_env *env, unsigned now);
+/* readers.c: the most slots that were met held, by this process or at once by all, idle ones too. */
+int kvi_lmdb_readers_most(MDB_env *env, unsigned *count_out);
 /* At env close and where a thread ends. */
 void kvi_lmdb_threads_end(MDB_env *env);
 int kvi_lmdb_threads_begin(MDB_env *env);

@@ -222,6 +222,22 @@ void kvi_lmdb_reader_end(MDB_env *env, struct kvi_lmdb_thread *thread, struct kv
 
 /* ---- The list ---- */
 
+static int count_reader(void *context, const struct kv_reader *reader)
+{
+    (void)reader;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+int kvi_lmdb_readers_most(MDB_env *env, unsigned *count_out)
+{
+    unsigned held = 0;
+    int rc = kv_env_readers(env->kv, count_reader, &held);
+
+    *count_out = kvi_lmdb_readers_seen(env, held);
+    return kvi_lmdb_result(rc);
+}
+
 struct list {
     MDB_msg_func *func;
     void *context;

@@ -117,6 +117,8 @@ static void look(MDB_env *env, const char *who)
     mdb_txn_abort(txn);
 }
 
+static unsigned env_flags;
+
 /* Page counts of tables of this size are each library's own. */
 static void see_info(MDB_env *env)
 {
@@ -125,11 +127,12 @@ static void see_info(MDB_env *env)
 
     CALL(mdb_env_info(env, &info));
     CALL(mdb_env_stat(env, &stat));
+    if (!(env_flags & MDB_NOTLS)) { /* another process's slots are known while they are held */
+        see("  numreaders %u", info.me_numreaders);
+    }
     see("  mapsize %zu, last txnid %zu, entries %zu", info.me_mapsize, told_id(info.me_last_txnid),
         stat.ms_entries);
 }
-
-static unsigned env_flags;
 
 /* ---- In turns -------------------------------------------------------------------------------- */
 

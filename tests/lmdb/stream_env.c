@@ -120,18 +120,6 @@ static void end_readers(struct stream *s)
     }
 }
 
-void stream_env_end(struct stream *s)
-{
-    stream_end_all(s);
-    end_readers(s);
-    see_info(s);
-    mdb_env_close(s->env);
-    tell("env close");
-    for (unsigned i = 0; i < STREAM_TABLES; i++) {
-        s->tables[i].open = false;
-    }
-}
-
 /* ---- Copies ---------------------------------------------------------------------------------- */
 
 /* Every table of the copy, read through. */
@@ -211,5 +199,20 @@ void stream_env_op(struct stream *s)
                !s->readers[2].txn) {
         rc = mdb_env_set_mapsize(s->env, MAP_BYTES + below(s, 4) * 1048576);
         tell("set mapsize = %s", rc_text(rc));
+    }
+}
+
+void stream_env_end(struct stream *s)
+{
+    stream_end_all(s);
+    end_readers(s);
+    see_info(s);
+    if (chance(s, 25)) {
+        copy_env(s);
+    }
+    mdb_env_close(s->env);
+    tell("env close");
+    for (unsigned i = 0; i < STREAM_TABLES; i++) {
+        s->tables[i].open = false;
     }
 }
