@@ -157,7 +157,7 @@ static int open_new(struct session *session, const struct common *common, mode_t
 {
     struct kv_options options = KV_OPTIONS_INIT;
     *session = (struct session){.common = common};
-    options.flags = KV_CREATE | KV_NOLOCK;
+    options.flags = KV_CREATE | KV_NOLOCK | KV_GUARD;
     options.page_size = common->page_size;
     options.max_size_bytes = common->max_size_bytes;
     options.mode = mode | S_IRUSR | S_IWUSR;

@@ -28,7 +28,7 @@ int session_open(struct session *session, const struct common *common, uint32_t 
     struct kv_options options = KV_OPTIONS_INIT;
     struct buffer lock = {0};
     *session = (struct session){.common = common};
-    options.flags = flags;
+    options.flags = flags | KV_GUARD;
     if (common->no_lock)
         options.flags |= KV_NOLOCK;
     if (common->read_only)

@@ -159,6 +159,12 @@ enum kv_durability {
  * it is KV_ENOTDB or KV_ECORRUPT. */
 #define KV_FILL_EMPTY 0x80u
 
+/* A page of either file that cannot be had (the file was cut short, its storage failed) is no SIGBUS
+ * but reads as zeros, also through pointers: each call of txns that were open, a read txn's commit
+ * too, is KV_ECORRUPT then. New and renewed ones read what is left; writes and flushes are refused
+ * until the env is opened anew. Other handlers of SIGBUS get what is not ours: docs/GUARD.md. */
+#define KV_GUARD 0x100u
+
 /* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits.
  *
  * max_size_bytes: with pages of 4096 bytes a new database is 17 pages long, 13 of them free; its
@@ -234,6 +240,7 @@ struct kv_env_info {
     uint64_t processes;         /* envs that have it open now, this one included */
     uint64_t txnid_rolled_back; /* recovery at this open: newest txnid that was lost, else 0 */
     const void *map;            /* address of the mapping in this process; may move without txns */
+    uint64_t faults;            /* KV_GUARD: pages that could not be had; set on failure too */
 };
 
 KV_CHECKED int kv_env_info(struct kv_env *env, struct kv_env_info *info_out);

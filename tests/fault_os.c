@@ -478,6 +478,23 @@ static int fault_resident(const void *address, bool *resident_out)
     return rc ? rc : real->resident(address, resident_out);
 }
 
+/* Of handlers of signals, where nothing may be counted under a lock, and what puts them in place. */
+static int plain_cover(void *address, uint64_t size_bytes, bool writable)
+{
+    return real->cover(address, size_bytes, writable);
+}
+
+static int plain_catch_signal(int signo, const struct sigaction *action,
+                              struct sigaction *there_out)
+{
+    return real->catch_signal(signo, action, there_out);
+}
+
+static int plain_send_self(int signo, const siginfo_t *info)
+{
+    return real->send_self(signo, info);
+}
+
 static int fault_store_open(struct kvi_os_store *store)
 {
     int rc = fault(FAULT_STORE_OPEN);
@@ -583,6 +600,9 @@ static int fault_boot_id(uint8_t id_out[16])
 static const struct kvi_os fault_table = {
     FAULT_CALLS(FAULT_ENTRY).futex_wait = fault_futex_wait,
     .store_close = fault_store_close,
+    .cover = plain_cover,
+    .catch_signal = plain_catch_signal,
+    .send_self = plain_send_self,
     .futex_wake = fault_futex_wake,
     .sleep_us = fault_sleep_us,
     .monotonic_ns = fault_monotonic_ns,

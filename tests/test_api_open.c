@@ -515,7 +515,7 @@ START_TEST(unknown_flags_and_flags_that_exclude_each_other_are_refused)
     const char *path = tmp_path("a.db");
     static const uint32_t wrong[] = {KV_READONLY | KV_CREATE, KV_NOLOCK | KV_EXCLUSIVE};
 
-    for (unsigned bit = 8; bit < 32; bit++)
+    for (unsigned bit = 9; bit < 32; bit++)
         ck_rc(try_open(path, KV_CREATE | 1u << bit), KV_EINVAL);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         ck_rc(try_open(path, wrong[i]), KV_EINVAL);

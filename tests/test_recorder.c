@@ -493,6 +493,7 @@ START_TEST(every_call_can_be_made_to_fail)
         rcs[FAULT_WRITE_BACK] = kvi_os->write_back(-1, 0, 1);
         rcs[FAULT_TRUNCATE] = kvi_os->truncate(-1, 0);
         rcs[FAULT_ALLOCATE] = kvi_os->allocate(-1, 0, 1);
+        rcs[FAULT_PREALLOCATE] = kvi_os->preallocate(-1, 0, 1);
         rcs[FAULT_PUNCH] = kvi_os->punch(-1, 0, 1);
         rcs[FAULT_SIZE] = kvi_os->size(-1, &size);
         rcs[FAULT_STAT_FD] = kvi_os->stat_fd(-1, &stat);

@@ -33,7 +33,7 @@ int kv_get_many(struct kv_txn *txn, kv_table table, const struct kv_val *keys, s
     if (KVI_LIKELY(!rc))
         rc = many_check(entry, keys, count);
     if (KVI_LIKELY(!rc))
-        rc = kvi_tree_get_many(&entry->tree, keys, count, values_out, &found);
+        rc = kvi_txn_whole(txn, kvi_tree_get_many(&entry->tree, keys, count, values_out, &found));
     if (KVI_UNLIKELY(rc)) {
         for (size_t i = 0; i < count; i++)
             values_out[i] = (struct kv_val){0, NULL};
@@ -86,7 +86,7 @@ static inline int bulk_usable(const struct kv_bulk *bulk)
     if (KVI_UNLIKELY(!bulk))
         return kvi_api_given(bulk, "bulk");
     if (KVI_LIKELY(bulk->txn->state == KVI_TXN_BULK &&
-                   atomic_load_explicit(bulk->txn->here, memory_order_relaxed) != 0))
+                   atomic_load_explicit(bulk->txn->here, memory_order_relaxed) == bulk->txn->seen))
         return 0;
     return kvi_txn_why_not(bulk->txn, true);
 }

@@ -34,7 +34,7 @@ static int change_find(struct change *change, struct kv_txn *txn, kv_table table
     if (!rc && value)
         rc = kvi_api_value(change->entry, value, 0);
     if (!rc)
-        rc = kvi_tree_get(&change->entry->tree, change->key, &change->present);
+        rc = kvi_txn_whole(txn, kvi_tree_get(&change->entry->tree, change->key, &change->present));
     if (rc == KV_ENOTFOUND) {
         change->present = (struct kvi_tree_value){NULL, 0, KVI_CELL_VALUE};
         return 0;
@@ -58,7 +58,7 @@ static int change_keep(const struct change *change, struct kv_val *old_out)
     if (size)
         memcpy(old_out->data, change->present.data, size);
     old_out->size = size;
-    return 0;
+    return kvi_txn_whole(change->entry->txn, 0);
 }
 
 /* Puts the value, or deletes the record. */
@@ -116,7 +116,7 @@ int kv_swap(struct kv_txn *txn, kv_table table, const struct kv_val *key,
     if (!rc && actual_out)
         rc = change_keep(&change, &actual);
     if (!rc && !change_expected(&change, expected))
-        rc = kvi_error(KV_EMISMATCH, "the record is not as expected");
+        rc = kvi_txn_whole(txn, kvi_error(KV_EMISMATCH, "the record is not as expected"));
     if (!rc && (value || change.present.data))
         rc = change_make(&change, value);
     if (actual_out)

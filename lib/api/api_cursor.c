@@ -160,7 +160,8 @@ static KVI_NOINLINE int get(struct kv_cursor *cursor, enum kv_cursor_op op, stru
     if (input == INPUT_PAIR && !rc)
         found = (struct kvi_tree_value){value->data, value->size, KVI_CELL_VALUE};
     if (!rc)
-        rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
+        rc = kvi_txn_whole(cursor->txn,
+                           kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL));
     if (rc)
         return show_none(rc, input, key, value);
     show(&at, &found, key, value);
@@ -178,7 +179,8 @@ int kv_cursor_get(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_val 
         return show_none(rc, op_input(op), key, value);
     if ((unsigned)op >= KV_VALUES || OPS_WITH_INPUT >> op & 1)
         return get(cursor, op, key, value);
-    rc = kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL);
+    rc = kvi_txn_whole(cursor->txn,
+                       kvi_cursor_get(cursor->cursor, (int)op, &at, value ? &found : NULL));
     if (KVI_UNLIKELY(rc))
         return show_none(rc, INPUT_NONE, key, value);
     show(&at, &found, key, value);
@@ -201,7 +203,13 @@ int kv_cursor_read(struct kv_cursor *cursor, enum kv_cursor_op op, struct kv_rec
         rc = kvi_error(KV_EINVAL, "no records are to be read");
     if (!rc && op_input(op))
         rc = check_input(cursor, op_input(op), &records[0].key, &records[0].value, &wanted);
-    return rc ? rc : kvi_cursor_read(cursor->cursor, (int)op, records, count, count_out);
+    if (rc)
+        return rc;
+    rc = kvi_cursor_read(cursor->cursor, (int)op, records, count, count_out);
+    rc = kvi_txn_whole(cursor->txn, rc);
+    if (KVI_UNLIKELY(rc))
+        *count_out = 0;
+    return rc;
 }
 
 int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags, struct kv_val *key,
@@ -214,7 +222,8 @@ int kv_cursor_nth(struct kv_cursor *cursor, uint64_t n, uint32_t flags, struct k
     if (!rc && (flags & ~KV_KEYS))
         rc = kvi_error(KV_EINVAL, "unknown flags in nth: %#x", flags);
     if (!rc)
-        rc = kvi_cursor_nth(cursor->cursor, n, (flags & KV_KEYS) != 0, &at, value ? &found : NULL);
+        rc = kvi_txn_whole(cursor->txn, kvi_cursor_nth(cursor->cursor, n, (flags & KV_KEYS) != 0,
+                                                       &at, value ? &found : NULL));
     if (rc)
         return show_none(rc, INPUT_NONE, key, value);
     show(&at, &found, key, value);
@@ -229,7 +238,7 @@ int kv_cursor_count(struct kv_cursor *cursor, uint64_t *count_out)
         return rc;
     *count_out = 0;
     rc = cursor_usable(cursor, false);
-    return rc ? rc : kvi_cursor_count(cursor->cursor, count_out);
+    return rc ? rc : kvi_txn_whole(cursor->txn, kvi_cursor_count(cursor->cursor, count_out));
 }
 
 int kv_cursor_place(struct kv_cursor *cursor, enum kv_place *place_out)
@@ -242,7 +251,7 @@ int kv_cursor_place(struct kv_cursor *cursor, enum kv_place *place_out)
     *place_out = KV_PLACE_NONE;
     rc = cursor_usable(cursor, false);
     if (!rc)
-        rc = kvi_cursor_place(cursor->cursor, &place);
+        rc = kvi_txn_whole(cursor->txn, kvi_cursor_place(cursor->cursor, &place));
     *place_out = (enum kv_place)place;
     return rc;
 }

@@ -24,7 +24,7 @@ int kv_env_close(struct kv_env *env)
 }
 
 /* The env is given and belongs to this process. */
-static int env_usable(const struct kv_env *env)
+static int env_ours(const struct kv_env *env)
 {
     int rc = kvi_api_given(env, "env");
 
@@ -33,43 +33,66 @@ static int env_usable(const struct kv_env *env)
     return rc;
 }
 
+/* And it has its lock file, if it has one. */
+static int env_usable(const struct kv_env *env)
+{
+    int rc = env_ours(env);
+
+    return rc ? rc : kvi_env_lock_whole(env);
+}
+
+/* Before and after what reads the mappings without a txn: a page that could not be had meanwhile is
+ * an error, whatever was made of its zeros. */
+static uint64_t env_begin(struct kv_env *env)
+{
+    kvi_env_enter(env);
+    return kvi_guard_faults(&env->mark);
+}
+
+static int env_end(struct kv_env *env, uint64_t faults, int rc)
+{
+    kvi_env_leave(env);
+    return kvi_guard_faults(&env->mark) == faults ? rc : kvi_env_lost(env);
+}
+
 int kv_env_sync(struct kv_env *env)
 {
+    uint64_t faults;
     int rc = env_usable(env);
 
     if (rc)
         return rc;
-    kvi_env_enter(env);
+    faults = env_begin(env);
     rc = kvi_env_sync(env);
-    kvi_env_leave(env);
-    return rc;
+    return env_end(env, faults, rc);
 }
 
 int kv_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_size_bytes)
 {
+    uint64_t faults;
     int rc = env_usable(env);
 
     if (rc)
         return rc;
-    kvi_env_enter(env);
+    faults = env_begin(env);
     rc = kvi_env_resize(env, min_size_bytes, max_size_bytes);
-    kvi_env_leave(env);
-    return rc;
+    return env_end(env, faults, rc);
 }
 
 int kv_env_info(struct kv_env *env, struct kv_env_info *info_out)
 {
+    uint64_t faults;
     int rc = kvi_api_given(info_out, "info_out");
 
     if (rc)
         return rc;
     memset(info_out, 0, sizeof(*info_out));
-    rc = env_usable(env);
+    rc = env_ours(env);
     if (rc)
         return rc;
-    kvi_env_enter(env);
-    rc = kvi_env_info(env, info_out);
-    kvi_env_leave(env);
+    faults = env_begin(env);
+    rc = env_end(env, faults, kvi_env_info(env, info_out));
+    info_out->faults = kvi_guard_faults(&env->mark);
     return rc;
 }
 
@@ -81,7 +104,7 @@ int kv_env_stat(struct kv_txn *txn, struct kv_env_stat *stat_out)
         return rc;
     memset(stat_out, 0, sizeof(*stat_out));
     rc = kvi_txn_usable(txn, false);
-    return rc ? rc : kvi_env_stat(txn, stat_out);
+    return rc ? rc : kvi_txn_whole(txn, kvi_env_stat(txn, stat_out));
 }
 
 int kv_free_list(struct kv_txn *txn, kv_pages_fn *fn, void *context)
@@ -90,7 +113,7 @@ int kv_free_list(struct kv_txn *txn, kv_pages_fn *fn, void *context)
 
     if (!rc && !fn)
         rc = kvi_error(KV_EINVAL, "fn is NULL");
-    return rc ? rc : kvi_free_list(txn, fn, context);
+    return rc ? rc : kvi_txn_whole(txn, kvi_free_list(txn, fn, context));
 }
 
 const char *kv_env_path(const struct kv_env *env)
@@ -132,29 +155,29 @@ int kv_env_trim(struct kv_env *env, uint32_t flags, uint64_t *bytes_out)
 
 int kv_env_check(struct kv_env *env, const struct kv_check_options *options)
 {
+    uint64_t faults;
     static const struct kv_check_options none;
     int rc = env_usable(env);
 
     if (rc)
         return rc;
-    kvi_env_enter(env);
+    faults = env_begin(env);
     rc = kvi_env_check(env, options ? options : &none);
-    kvi_env_leave(env);
-    return rc;
+    return env_end(env, faults, rc);
 }
 
 int kv_env_readers(struct kv_env *env, kv_reader_fn *reader, void *context)
 {
+    uint64_t faults;
     int rc = env_usable(env);
 
     if (!rc && !reader)
         rc = kvi_error(KV_EINVAL, "reader is NULL");
     if (rc)
         return rc;
-    kvi_env_enter(env);
+    faults = env_begin(env);
     rc = kvi_env_readers(env, reader, context);
-    kvi_env_leave(env);
-    return rc;
+    return env_end(env, faults, rc);
 }
 
 int kv_env_readers_clear(struct kv_env *env, uint64_t *cleared_out)

@@ -77,6 +77,7 @@ int kv_count(struct kv_txn *txn, kv_table table, const struct kv_range *range, u
     else
         rc = kvi_tree_count(&entry->tree, &places, &counts);
     kvi_range_release(&places);
+    rc = kvi_txn_whole(txn, rc);
     if (!rc)
         *count_out = counted(&entry->tree, &counts, flags);
     return rc;
@@ -126,5 +127,5 @@ int kv_rank(struct kv_txn *txn, kv_table table, const struct kv_val *key,
         rc = kvi_api_duplicates(entry, "the rank of a value");
     if (!rc && value)
         rc = kvi_api_value(entry, value, 0);
-    return rc ? rc : rank(&entry->tree, wanted, value, flags, rank_out);
+    return rc ? rc : kvi_txn_whole(txn, rank(&entry->tree, wanted, value, flags, rank_out));
 }

@@ -23,7 +23,7 @@ int kv_get(struct kv_txn *txn, kv_table table, const struct kv_val *key, struct 
     if (KVI_LIKELY(!rc))
         rc = kvi_api_key(entry, key, &wanted);
     if (KVI_LIKELY(!rc))
-        rc = kvi_tree_get(&entry->tree, wanted, &value);
+        rc = kvi_txn_whole(txn, kvi_tree_get(&entry->tree, wanted, &value));
     if (KVI_UNLIKELY(rc))
         return rc;
     if (KVI_UNLIKELY(value.kind == KVI_CELL_TABLE))

@@ -27,8 +27,10 @@ int kv_table_open(struct kv_txn *txn, const char *name, uint32_t flags,
     if (rc)
         return rc;
     if (name)
-        return kvi_table_open(txn, name, flags, options ? &kind : NULL, table_out);
-    return options ? kvi_table_main(txn, flags, &kind) : 0;
+        rc = kvi_table_open(txn, name, flags, options ? &kind : NULL, table_out);
+    else if (options)
+        rc = kvi_table_main(txn, flags, &kind);
+    return kvi_txn_whole(txn, rc);
 }
 
 /* A comparator's name as a text that lives as long as the env; "" is none. */
@@ -78,14 +80,14 @@ int kv_table_drop(struct kv_txn *txn, kv_table table)
 {
     int rc = kvi_txn_usable(txn, true);
 
-    return rc ? rc : kvi_table_drop(txn, table);
+    return rc ? rc : kvi_txn_whole(txn, kvi_table_drop(txn, table));
 }
 
 int kv_table_empty(struct kv_txn *txn, kv_table table)
 {
     int rc = kvi_txn_usable(txn, true);
 
-    return rc ? rc : kvi_table_empty(txn, table);
+    return rc ? rc : kvi_txn_whole(txn, kvi_table_empty(txn, table));
 }
 
 int kv_table_rename(struct kv_txn *txn, kv_table table, const char *name)
@@ -94,7 +96,7 @@ int kv_table_rename(struct kv_txn *txn, kv_table table, const char *name)
 
     if (!rc)
         rc = kvi_api_given(name, "name");
-    return rc ? rc : kvi_table_rename(txn, table, name);
+    return rc ? rc : kvi_txn_whole(txn, kvi_table_rename(txn, table, name));
 }
 
 int kv_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context)
@@ -103,7 +105,7 @@ int kv_table_list(struct kv_txn *txn, kv_table_fn *fn, void *context)
 
     if (!rc && !fn)
         rc = kvi_error(KV_EINVAL, "fn is NULL");
-    return rc ? rc : kvi_table_list(txn, fn, context);
+    return rc ? rc : kvi_txn_whole(txn, kvi_table_list(txn, fn, context));
 }
 
 int kv_table_stat(struct kv_txn *txn, kv_table table, struct kv_table_stat *stat_out)

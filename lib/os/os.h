@@ -14,6 +14,7 @@
 #ifndef KVI_OS_OS_H
 #define KVI_OS_OS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,6 +82,9 @@ struct kvi_os {
     int (*advise)(void *address, uint64_t size_bytes, int advice); /* madvise */
     /* whether the page cache has the page at this place of a mapping of a file */
     int (*resident)(const void *address, bool *resident_out);
+    /* Zeros in place of a part of a mapping, of memory of their own, at once. For handlers of signals
+     * too. */
+    int (*cover)(void *address, uint64_t size_bytes, bool writable);
     /* stores through a writable mapping */
     int (*store_open)(struct kvi_os_store *store); /* fd and base are the caller's */
     void (*store_close)(struct kvi_os_store *store);
@@ -92,6 +96,11 @@ struct kvi_os {
     /* F_OFD_GETLK: would `kind` conflict with another's? */
     int (*lock_probe)(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t size_bytes,
                       bool *conflict_out);
+    /* signals */
+    /* sigaction; `action` or `there_out` may be NULL */
+    int (*catch_signal)(int signo, const struct sigaction *action, struct sigaction *there_out);
+    /* To the calling thread, as it was sent before. For handlers of signals. */
+    int (*send_self)(int signo, const siginfo_t *info);
     /* threads and time */
     /* between processes too; ETIMEDOUT, EAGAIN: the word is not (or no longer) as expected */
     int (*futex_wait)(uint32_t *word, uint32_t expected, uint32_t timeout_ms);

@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -404,6 +405,21 @@ static int real_resident(const void *address, bool *resident_out)
     return rc;
 }
 
+/* Not by way of the C library where the kernel's call is the same: sanitizers take mmap for a store
+ * by the thread that calls it, to memory that others may be reading. */
+static int real_cover(void *address, uint64_t size_bytes, bool writable)
+{
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+
+#if defined(SYS_mmap) && UINTPTR_MAX > UINT32_MAX
+    return result_of(
+        syscall(SYS_mmap, address, (size_t)size_bytes, protection, flags, -1, 0L) == -1 ? -1 : 0);
+#else
+    return mmap(address, (size_t)size_bytes, protection, flags, -1, 0) == MAP_FAILED ? errno : 0;
+#endif
+}
+
 /* ---- Stores through a mapping -------------------------------------------------------------- */
 
 /* A pipe takes references to pages of the source; reading it out is a copy by the kernel to the
@@ -563,6 +579,22 @@ static int real_lock_probe(int fd, enum kvi_os_lock kind, uint64_t offset, uint6
     return rc;
 }
 
+/* ---- Signals ------------------------------------------------------------------------------- */
+
+static int real_catch_signal(int signo, const struct sigaction *action, struct sigaction *there_out)
+{
+    return result_of(sigaction(signo, action, there_out));
+}
+
+/* The kernel lets nobody but ourselves be sent what it says itself. */
+static int real_send_self(int signo, const siginfo_t *info)
+{
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), signo, info) == 0) {
+        return 0;
+    }
+    return raise(signo) ? EINVAL : 0;
+}
+
 /* ---- Threads and time ---------------------------------------------------------------------- */
 
 static uint64_t clock_ns(clockid_t clock)
@@ -697,11 +729,14 @@ const struct kvi_os kvi_os_real = {
     .map_anon = real_map_anon,
     .advise = real_advise,
     .resident = real_resident,
+    .cover = real_cover,
     .store_open = real_store_open,
     .store_close = real_store_close,
     .store = real_store,
     .lock = real_lock,
     .lock_probe = real_lock_probe,
+    .catch_signal = real_catch_signal,
+    .send_self = real_send_self,
     .futex_wait = real_futex_wait,
     .futex_wake = real_futex_wake,
     .sleep_us = real_sleep_us,

@@ -131,10 +131,27 @@ int kvi_map_open(struct kvi_map *map, const struct kvi_geometry *g, int fd, cons
     return 0;
 }
 
+int kvi_map_guard(struct kvi_map *map, struct kvi_guard_mark *mark)
+{
+    const struct kvi_guard_area area = {
+        .base = (void *)(uintptr_t)map->base,
+        .size_bytes = map->reserved_bytes,
+        .unit_bytes = map->geometry.page_size,
+        .kind = KVI_GUARD_DATA,
+        .known = (void *)map->notes,
+        .known_bytes = map->pages_max * sizeof(*map->notes),
+    };
+
+    assert(!map->guarded);
+    map->mark = mark;
+    return kvi_guard_add(mark, &area, &map->guarded);
+}
+
 void kvi_map_close(struct kvi_map *map)
 {
     int rc;
 
+    kvi_guard_remove(map->guarded);
     if (map->base) {
         rc = kvi_os->unmap((void *)(uintptr_t)map->base, map->reserved_bytes);
         assert(rc == 0);

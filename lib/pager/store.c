@@ -34,15 +34,16 @@
 #define STORE_REST_CALLS 32u  /* calls that write after a page was not in the page cache */
 
 struct kvi_store {
-    const struct kvi_map *map; /* not owned: file, geometry */
-    uint64_t *known;           /* a bit for each page that the map reaches */
-    uint64_t known_end;        /* no bit is set from here on */
-    uint64_t holes;            /* the count for which `known` holds */
-    struct kvi_os_store way;   /* base NULL: nothing is mapped */
-    uint64_t window_bytes;     /* of the mapping */
-    unsigned rest;             /* calls that are still to write */
-    bool piped;                /* way.ends are open */
-    bool off;                  /* something failed: not used any more */
+    const struct kvi_map *map;      /* not owned: file, geometry */
+    uint64_t *known;                /* a bit for each page that the map reaches */
+    uint64_t known_end;             /* no bit is set from here on */
+    uint64_t holes;                 /* the count for which `known` holds */
+    struct kvi_os_store way;        /* base NULL: nothing is mapped */
+    uint64_t window_bytes;          /* of the mapping */
+    unsigned rest;                  /* calls that are still to write */
+    bool piped;                     /* way.ends are open */
+    bool off;                       /* something failed: not used any more */
+    struct kvi_guard_slot *guarded; /* the mapping */
 };
 
 /* ---- What is known ---- */
@@ -142,6 +143,8 @@ int kvi_store_new(const struct kvi_map *map, struct kvi_store **store_out)
 
 static void window_close(struct kvi_store *store)
 {
+    kvi_guard_remove(store->guarded);
+    store->guarded = NULL;
     if (store->way.base)
         (void)kvi_os->unmap(store->way.base, store->window_bytes);
     store->way.base = NULL;
@@ -154,11 +157,29 @@ void kvi_store_free(struct kvi_store *store, bool forked)
         return;
     if (store->piped)
         kvi_os->store_close(&store->way);
+    kvi_guard_remove(store->guarded);
+    store->guarded = NULL;
     if (!forked) {
         window_close(store);
         (void)kvi_os->unmap(store->known, known_bytes(store));
     }
     free(store);
+}
+
+/* The copies are the kernel's, to which a page that cannot be had is an error; this is for what is
+ * not. */
+static int window_guard(struct kvi_store *store)
+{
+    const struct kvi_guard_area area = {
+        .base = store->way.base,
+        .size_bytes = store->window_bytes,
+        .unit_bytes = store->map->geometry.page_size,
+        .kind = KVI_GUARD_DATA,
+        .writable = true,
+        .left_by_fork = true,
+    };
+
+    return store->map->mark ? kvi_guard_add(store->map->mark, &area, &store->guarded) : 0;
 }
 
 /* A mapping that reaches `end_bytes`, and the pipe. */
@@ -184,7 +205,8 @@ static int window_open(struct kvi_store *store, uint64_t end_bytes)
         return rc;
     store->way.base = base;
     store->window_bytes = size;
-    return kvi_os->advise(base, size, MADV_DONTFORK);
+    rc = kvi_os->advise(base, size, MADV_DONTFORK);
+    return rc ? rc : window_guard(store);
 }
 
 /* ---- Storing ---- */

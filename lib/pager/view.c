@@ -7,7 +7,8 @@
  * the snapshot and the mapping, and nothing of a run past its first page before its size is known
  * to. The size is loaded once and used as loaded, so that a file that changes underneath leads to a
  * wrong checksum and not past the end. Notes only spare the checksum: header fields are compared on
- * every visit.
+ * every visit. Once a page could not be had, notes are worth nothing for runs: any page of one may
+ * be zeros now, and only its first has a header that tells (G4 in docs/GUARD.md).
  *
  * Refuses to tell a reader of a damaged page anything but KV_ECORRUPT. Any thread.
  */
@@ -71,7 +72,7 @@ static int check_sum(const struct kvi_view *view, struct kvi_ref ref, const uint
     const size_t skip = KVI_HEADER_CHECKSUM + 8;
     uint64_t sum;
 
-    if (is_noted(view->map, ref))
+    if (is_noted(view->map, ref) && !kvi_guard_faults(view->map->mark))
         return 0;
     sum = kvi_checksum(page + skip, (size_t)covered - skip);
     if (sum != kvi_header_checksum(page))

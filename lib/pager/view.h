@@ -32,15 +32,18 @@
 
 #include "base/attr.h"
 #include "format/layout.h"
+#include "os/guard.h"
 
 struct kvi_map {
     const uint8_t *base;      /* start of the reserved range */
     _Atomic(uint32_t) *notes; /* by pgno: tag verified; 0 none */
     uint64_t pages_max;       /* pages that fit the range, and notes */
     struct kvi_geometry geometry;
-    uint64_t reserved_bytes; /* of the range */
-    const char *path;        /* for error texts; outlives the map */
-    int fd;                  /* not owned */
+    uint64_t reserved_bytes;     /* of the range */
+    const char *path;            /* for error texts; outlives the map */
+    int fd;                      /* not owned */
+    struct kvi_guard_mark *mark; /* tells of pages that could not be had; NULL: not guarded */
+    struct kvi_guard_slot *guarded;
 };
 
 /* Reserves and maps. want_bytes 0: KVI_RESERVE_DEFAULT (more for a file that fills half of it),
@@ -50,6 +53,10 @@ struct kvi_map {
  * failure. */
 KVI_MUST_CHECK int kvi_map_open(struct kvi_map *map, const struct kvi_geometry *g, int fd,
                                 const char *path, uint64_t want_bytes, uint64_t file_bytes);
+
+/* From now on a page that cannot be had is zeros, and raises the mark, which outlives the map:
+ * before the first load of the mapping. ENOMEM. */
+KVI_MUST_CHECK int kvi_map_guard(struct kvi_map *map, struct kvi_guard_mark *mark);
 
 /* Unmaps; a map that is all zero (never opened, or closed) is allowed. */
 void kvi_map_close(struct kvi_map *map);

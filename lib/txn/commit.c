@@ -146,6 +146,16 @@ static int write_back_early(struct kv_txn *txn)
     return kvi_durable_write_back(env);
 }
 
+/* The commit was named. If a page, of the lock file most likely, could not be had meanwhile, others
+ * may not have seen that. */
+static int commit_seen(const struct kv_txn *txn, int rc)
+{
+    if (KVI_LIKELY(!kvi_txn_whole(txn, 0)))
+        return rc;
+    return kvi_error(KV_EUNKNOWN, "%s: a page could not be read while the commit was made known",
+                     txn->env->path);
+}
+
 /* Names the new snapshot in the shared state: from here on the next writer builds on it. */
 static void commit_name(struct kv_txn *txn, uint64_t word)
 {
@@ -180,6 +190,9 @@ int kvi_txn_commit_write(struct kv_txn *txn)
         return rc;
     if ((env->flags & KV_NOLOCK) || kvi_durable_first(env))
         txn->durability = KV_DURABLE;
+    rc = kvi_txn_whole(txn, 0);
+    if (rc)
+        return rc;
     commit_name(txn, word);
     kvi_tables_published(txn);
     since = kvi_txn_now(txn);
@@ -190,5 +203,5 @@ int kvi_txn_commit_write(struct kv_txn *txn)
     kvi_txn_lap(txn, &since, &txn->spent.flush_ns);
     if (!rc)
         rc = kvi_env_cut(env, false);
-    return rc;
+    return commit_seen(txn, rc);
 }

@@ -249,6 +249,7 @@ int kvi_env_copy(struct kv_txn *txn, const char *path, const struct kv_copy_opti
         rc = kvi_copy_compact(txn, options, fd, name);
     else
         rc = copy_plain(txn, options, fd, false);
+    rc = kvi_txn_whole(txn, rc);
     if (!rc)
         rc = kvi_os->flush_full(fd);
     kvi_os->close(fd);
@@ -310,6 +311,7 @@ int kvi_env_copy_fd(struct kv_txn *txn, int fd, const struct kv_copy_options *op
         rc = compact_stream(txn, options, fd);
     else
         rc = copy_plain(txn, options, fd, true);
+    rc = kvi_txn_whole(txn, rc);
     if (!rc)
         rc = kvi_os->stat_fd(fd, &st);
     if (!rc && (st.mode & 0170000u) == 0100000u)

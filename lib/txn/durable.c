@@ -173,6 +173,10 @@ static int make_point(struct kv_env *env, bool writer_held)
     if (rc || done)
         return rc;
     rc = compose(&p);
+    if (!rc && kvi_env_whole(env)) {
+        kvi_announcement_clear(env);
+        rc = kvi_env_lost(env);
+    }
     if (rc)
         return rc;
     if (write_point(&p))
@@ -269,6 +273,9 @@ int kvi_durable_sync(struct kv_env *env)
 
     if (env->flags & KV_READONLY)
         return 0;
+    rc = kvi_env_whole(env);
+    if (rc)
+        return rc;
     rc = kvi_lockfile_lock_flush(env->lockfile, KVI_WAIT_FOREVER);
     if (rc)
         return rc;
@@ -309,6 +316,8 @@ static int seal(struct kv_env *env)
     if (rc || atomic_load(&shared->slot_word[1 - y]) == durable || kvi_durable_first(env))
         return rc;
     rc = kvi_slot_expect(env, y, durable, &meta);
+    if (!rc)
+        rc = kvi_env_whole(env);
     if (rc)
         return rc;
     meta.base = meta.txnid;

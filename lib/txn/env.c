@@ -26,7 +26,7 @@
 #define ENV_MODE_DEFAULT 0644u
 #define ENV_FLAGS_KNOWN                                                                            \
     (KV_READONLY | KV_CREATE | KV_EXCLUSIVE | KV_NOLOCK | KV_MEMORY | KV_NOWRITEMAP |              \
-     KV_NODATALOCK | KV_FILL_EMPTY)
+     KV_NODATALOCK | KV_FILL_EMPTY | KV_GUARD)
 
 /* ---- Options ---- */
 
@@ -207,8 +207,9 @@ static int file_map(struct kv_env *env)
         return rc;
     if (!kvi_geometry_init(&env->geometry, page_size))
         return kvi_corrupt(env->path, 0, "impossible page size");
-    return kvi_map_open(&env->map, &env->geometry, env->fd, env->path, env->options.reserve_bytes,
-                        atomic_load(&env->file_bytes));
+    rc = kvi_map_open(&env->map, &env->geometry, env->fd, env->path, env->options.reserve_bytes,
+                      atomic_load(&env->file_bytes));
+    return !rc && env->guarded ? kvi_map_guard(&env->map, &env->mark) : rc;
 }
 
 /* ---- Open ---- */
@@ -226,6 +227,7 @@ static int env_join(struct kv_env *env)
         .data_writable = env->writable,
         .mode = env->options.mode,
         .max_readers = env->options.max_readers,
+        .mark = env->guarded ? &env->mark : NULL,
     };
     bool boot_same = false;
     bool first = false;
@@ -267,6 +269,7 @@ static void env_free(struct kv_env *env)
     kvi_lockfile_close(env->lockfile);
     if (env->map.base)
         kvi_map_close(&env->map);
+    kvi_env_unguard(env);
     if (env->fd >= 0)
         kvi_os->close(env->fd);
     kvi_registry_free(env->registry);
@@ -295,6 +298,8 @@ static int env_open_once(const char *path, const struct kv_options *options,
     if (!rc)
         rc = file_obtain(env);
     if (!rc)
+        rc = kvi_env_guard(env);
+    if (!rc)
         rc = file_map(env);
     if (!rc)
         rc = env_memory(env);
@@ -302,6 +307,8 @@ static int env_open_once(const char *path, const struct kv_options *options,
         rc = env_join(env);
     if (!rc)
         rc = env_lengthen(env);
+    if (kvi_guard_faults(&env->mark))
+        rc = kvi_env_lost(env);
     if (rc)
         env_free(env);
     else
@@ -333,8 +340,11 @@ int kvi_env_close(struct kv_env *env)
         return kvi_error(KV_EBUSY, "%s: %llu txns are open", env->path,
                          (unsigned long long)atomic_load(&env->users));
     rc = kvi_lockfile_leave(env->lockfile, &last);
-    if (!rc && last && !(env->flags & (KV_READONLY | KV_NOLOCK | KV_MEMORY)))
-        rc = kvi_durable_last(env);
+    if (!rc && last && !(env->flags & (KV_READONLY | KV_NOLOCK | KV_MEMORY))) {
+        rc = kvi_env_whole(env);
+        if (!rc)
+            rc = kvi_durable_last(env);
+    }
     env_free(env);
     return rc;
 }
@@ -372,6 +382,11 @@ static int map_anew(struct kv_env *env)
     if (!rc)
         rc = kvi_map_open(&larger, &env->geometry, env->fd, env->path, 2 * st.size_bytes,
                           st.size_bytes);
+    if (!rc && env->guarded) {
+        rc = kvi_map_guard(&larger, &env->mark);
+        if (rc)
+            kvi_map_close(&larger);
+    }
     if (rc)
         return rc;
     kvi_store_free(env->store, false);

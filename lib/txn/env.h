@@ -19,6 +19,7 @@
 #include "format/meta.h"
 #include "format/snap.h"
 #include "kv.h"
+#include "os/guard.h"
 #include "pager/pager.h"
 #include "pager/view.h"
 #include "space/space.h"
@@ -40,6 +41,8 @@ struct kv_env {
     struct kvi_geometry geometry;
     uint8_t file_id[16];
     struct kvi_map map;
+    struct kvi_guard_mark mark; /* KV_GUARD: pages that could not be had; own order */
+    bool guarded;               /* kvi_guard_enter was called */
     struct kvi_lockfile *lockfile;
     struct kvi_shared *shared;           /* kvi_lockfile_shared(lockfile) */
     struct kvi_space_hints *hints;       /* writer */
@@ -71,6 +74,23 @@ struct kvi_snapshot {
 /* Follows a snapshot word: pgno inside file and mapping, tag bits, checksum, type, fields. The
  * snapshot must be pinned or live by other means. KV_ECORRUPT else. */
 KVI_MUST_CHECK int kvi_snapshot_load(struct kv_env *env, uint64_t word, struct kvi_snapshot *out);
+
+/* KV_ECORRUPT, with the page in the text, once a page of the env could not be had (KV_GUARD): asked
+ * before each write that others build upon, after the last load that it rests on (G3). And the same
+ * of the lock file alone, without which nothing can be begun. */
+KVI_MUST_CHECK int kvi_env_lost(const struct kv_env *env) KVI_COLD;
+KVI_MUST_CHECK static inline int kvi_env_whole(const struct kv_env *env)
+{
+    return KVI_LIKELY(kvi_guard_faults(&env->mark) == 0) ? 0 : kvi_env_lost(env);
+}
+KVI_MUST_CHECK static inline int kvi_env_lock_whole(const struct kv_env *env)
+{
+    return KVI_LIKELY(atomic_load(&env->mark.faults_lock) == 0) ? 0 : kvi_env_lost(env);
+}
+
+/* Puts the guard in place if that was asked for, and takes it away. */
+KVI_MUST_CHECK int kvi_env_guard(struct kv_env *env);
+void kvi_env_unguard(struct kv_env *env);
 
 /* Makes the data file at least page_end pages long, in steps that follow its size; writer.
  * KV_ESIZELIMIT past max_size_bytes or the mapping's reservation. */

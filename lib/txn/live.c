@@ -148,6 +148,8 @@ static int cut_to(struct kv_env *env, uint64_t page_end, uint64_t slack)
     uint64_t bytes = page_end << shift;
     int rc = kvi_env_require(env, page_end);
 
+    if (!rc)
+        rc = kvi_env_whole(env);
     if (bytes < kvi_env_least(env))
         bytes = kvi_env_least(env);
     if (rc || atomic_load(&env->file_bytes) <= bytes + (slack << shift))

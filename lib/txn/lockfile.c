@@ -22,7 +22,8 @@
 #include "base/error.h"
 #include "kv.h"
 
-#define OPEN_TRIES 100 /* while somebody keeps deleting or replacing the lock file */
+#define OPEN_TRIES 100        /* while somebody keeps deleting or replacing the lock file */
+#define LOCK_PAGE_BYTES 4096u /* the system's pages are not smaller */
 #define OPEN_FLAGS (O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 static _Atomic(uint64_t) ids_given;
@@ -125,6 +126,20 @@ static int obtain_file(struct kvi_lockfile *lockfile)
     return rc == EAGAIN ? kvi_error(KV_EBUSY, "%s: keeps being replaced", lockfile->lock.path) : rc;
 }
 
+static int guard_map(struct kvi_lockfile *lockfile)
+{
+    const struct kvi_guard_area area = {
+        .base = lockfile->base,
+        .size_bytes = KVI_LOCK_MAP_BYTES,
+        .unit_bytes = LOCK_PAGE_BYTES,
+        .kind = KVI_GUARD_LOCK,
+        .writable = true,
+        .left_by_fork = true,
+    };
+
+    return lockfile->mark ? kvi_guard_add(lockfile->mark, &area, &lockfile->guarded) : 0;
+}
+
 /* Children must not get the mapping: it would keep the open file description, and with it our
  * locks, alive, and what they might write there would hit their parent. */
 static int map_file(struct kvi_lockfile *lockfile)
@@ -136,7 +151,8 @@ static int map_file(struct kvi_lockfile *lockfile)
         return kvi_error(rc, "%s: %s", lockfile->lock.path, kvi_strerror(rc));
     lockfile->base = base;
     lockfile->head = base;
-    return kvi_os->advise(base, KVI_LOCK_MAP_BYTES, MADV_DONTFORK);
+    rc = kvi_os->advise(base, KVI_LOCK_MAP_BYTES, MADV_DONTFORK);
+    return rc ? rc : guard_map(lockfile);
 }
 
 /* ---- The struct ---- */
@@ -199,9 +215,12 @@ static int make(const struct kvi_lockfile_options *options, struct kvi_lockfile 
     lockfile->lock.path = strdup(options->path ? options->path : "");
     if (!lockfile->lock.path)
         return ENOMEM;
+    lockfile->mark = options->mark;
     rc = locks_init(lockfile);
     if (!rc)
         rc = kvi_fork_add(lockfile);
+    if (!rc && lockfile->mark)
+        atomic_store(&lockfile->mark->word, lockfile->here);
     return rc ? rc : data_take(lockfile, options);
 }
 
@@ -319,10 +338,14 @@ int kvi_lockfile_leave(struct kvi_lockfile *lockfile, bool *last_out)
 /* In a child the mappings are not there, or its own copy. */
 static void close_mappings(struct kvi_lockfile *lockfile, bool forked)
 {
+    if (lockfile->self && !lockfile->without_file && !forked)
+        kvi_readers_free(lockfile);
+    kvi_guard_remove(lockfile->guarded);
+    lockfile->guarded = NULL;
+    if (lockfile->mark)
+        atomic_store(&lockfile->mark->word, NULL);
     if (forked && !lockfile->without_file)
         return;
-    if (lockfile->self && !lockfile->without_file)
-        kvi_readers_free(lockfile);
     kvi_fork_unhold(&lockfile->process_hold);
     kvi_fork_unhold(&lockfile->data_hold);
     if (lockfile->base)

@@ -36,6 +36,8 @@ struct kvi_lockfile_options {
     bool data_writable;    /* data_fd may write; asked only when data_unlocked */
     uint32_t mode;         /* permission bits of a new lock file */
     uint32_t max_readers;  /* 0: no limit */
+    struct kvi_guard_mark
+        *mark; /* what is mapped is guarded, and the mark's word is ours; or NULL */
 };
 
 /* Opens or makes the lock file, binds it to the data file (device, inode, file id, random epoch),

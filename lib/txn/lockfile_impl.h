@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "os/guard.h"
 #include "os/os.h"
 #include "txn/lockfile.h"
 #include "txn/lockfile_layout.h"
@@ -61,6 +62,8 @@ struct kvi_lockfile {
     bool data_writable; /* of meaning with data_unlocked */
     uint32_t max_readers;
     uint32_t mode;
+    struct kvi_guard_mark *mark; /* NULL: not guarded */
+    struct kvi_guard_slot *guarded;
     uint8_t file_id[16];
     uint8_t boot_id[16];
     uint64_t epoch;

@@ -23,6 +23,7 @@ int kvi_txn_begin_nested(struct kv_txn *txn)
     if (rc)
         return rc;
     txn->id = parent->id;
+    txn->seen = parent->seen;
     txn->durability = parent->durability;
     txn->space = parent->space;
     txn->snapshot = parent->snapshot;

@@ -45,14 +45,20 @@ static int read_pin(struct kv_txn *txn)
 {
     int rc;
 
+    txn->seen = atomic_load(txn->here);
     if (txn->env->flags & KV_NOLOCK) {
         rc = kvi_recover_refresh(txn->env);
         if (rc)
             return rc;
     }
     rc = read_load(txn, kvi_reader_pin(txn->env->lockfile, txn->slot));
-    if (rc)
+    if (!rc)
+        rc = kvi_env_lock_whole(txn->env); /* a pin in it may be seen by nobody */
+    rc = kvi_txn_whole(txn, rc);
+    if (rc) {
+        txn->state = KVI_TXN_RESET;
         kvi_reader_unpin(txn->slot);
+    }
     return rc;
 }
 
@@ -115,6 +121,7 @@ int kvi_txn_begin_clone(struct kv_txn *txn, struct kv_txn *other)
 
     if (rc)
         return rc;
+    txn->seen = other->seen;
     txn->snapshot = other->snapshot;
     read_start(txn);
     return 0;

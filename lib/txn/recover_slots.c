@@ -111,6 +111,9 @@ int kvi_slot_write(struct kv_env *env, unsigned slot, struct kvi_meta *meta)
     uint8_t bytes[KVI_META_BYTES];
     int rc;
 
+    rc = kvi_env_whole(env);
+    if (rc)
+        return rc;
     kvi_meta_encode(meta, bytes);
     rc = kvi_os->write_at(env->fd, bytes, sizeof(bytes), slot_offset[slot]);
     if (rc)
@@ -120,8 +123,11 @@ int kvi_slot_write(struct kv_env *env, unsigned slot, struct kvi_meta *meta)
 
 int kvi_slot_rewrite(struct kv_env *env, const struct kvi_slots *slots, unsigned slot)
 {
-    int rc = kvi_os->write_at(env->fd, slots->bytes[slot], KVI_META_BYTES, slot_offset[slot]);
+    int rc = kvi_env_whole(env);
 
+    if (rc)
+        return rc;
+    rc = kvi_os->write_at(env->fd, slots->bytes[slot], KVI_META_BYTES, slot_offset[slot]);
     if (rc)
         return kvi_error(rc, "%s: writing meta slot %u: %s", env->path, slot, kvi_strerror(rc));
     return 0;

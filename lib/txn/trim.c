@@ -30,11 +30,12 @@ static int punch_range(void *context, uint64_t pgno, uint64_t count)
 {
     struct kv_env *env = context;
     unsigned shift = env->geometry.page_shift;
-    int rc;
+    int rc = kvi_env_whole(env);
 
+    if (rc)
+        return rc;
     kvi_env_holes(env, pgno, pgno + count);
     rc = kvi_os->punch(env->fd, pgno << shift, count << shift);
-
     if (rc)
         return kvi_error(rc, "%s: punching a free range: %s", env->path, kvi_strerror(rc));
     return 0;

@@ -19,10 +19,12 @@ int kvi_txn_why_not(const struct kv_txn *txn, bool change)
         return kvi_error(KV_EINVAL, "no txn given");
     if (kvi_lockfile_forked(txn->env->lockfile))
         return kvi_error(KV_EFORKED, "%s: the txn belongs to the parent process", txn->env->path);
-    if (txn->state == KVI_TXN_FAILED)
-        return kvi_error(KV_EBADTXN, "a change in this txn has failed: it can only be aborted");
     if (txn->state == KVI_TXN_RESET)
         return kvi_error(KV_EBADTXN, "the txn was reset and not renewed");
+    if (kvi_txn_whole(txn, 0))
+        return kvi_env_lost(txn->env);
+    if (txn->state == KVI_TXN_FAILED)
+        return kvi_error(KV_EBADTXN, "a change in this txn has failed: it can only be aborted");
     if (txn->state == KVI_TXN_BULK)
         return kvi_error(KV_EBADTXN, "the txn has a bulk build that was not ended");
     if (txn->child)
@@ -199,6 +201,7 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     txn->main.txn = txn;
     txn->main.handle = KV_MAIN_TABLE;
     txn->here = kvi_lockfile_here(env->lockfile);
+    txn->seen = atomic_load(txn->here);
     txn->write = (flags & KV_WRITE) != 0;
     txn->parent = options ? options->parent : NULL;
     txn->durability = env->options.durability;
@@ -214,6 +217,7 @@ int kvi_txn_begin(struct kv_env *env, uint32_t flags, const struct kv_txn_option
     if (rc == KV_ESIZELIMIT && kvi_env_remap(env) == 0)
         rc = begin_kind(txn, flags, options);
     if (rc) {
+        rc = kvi_txn_whole(txn, rc);
         kvi_txn_free(txn);
         return rc;
     }
@@ -237,8 +241,8 @@ int kvi_txn_commit(struct kv_txn *txn)
 
     if (kvi_lockfile_forked(txn->env->lockfile))
         return kvi_error(KV_EFORKED, "%s: the txn belongs to the parent process", txn->env->path);
-    if (!txn->write || txn->state != KVI_TXN_ACTIVE || txn->child) {
-        rc = txn->write ? kvi_txn_usable(txn, true) : 0;
+    if (!txn->write || txn->state != KVI_TXN_ACTIVE || txn->child || kvi_txn_whole(txn, 0)) {
+        rc = txn->write ? kvi_txn_usable(txn, true) : kvi_txn_whole(txn, 0);
         kvi_txn_abort(txn);
         return rc;
     }

@@ -85,6 +85,7 @@ struct kvi_txn_pin {
 struct kv_txn {
     struct kv_env *env;
     const _Atomic(uint64_t) *here; /* kvi_lockfile_here */
+    uint64_t seen;                 /* what stood there when the txn began: see kvi_txn_whole */
     struct kv_txn *parent;         /* nested: the txn around this one */
     struct kv_txn *child;          /* the live nested txn */
     enum kvi_txn_state state;
@@ -149,15 +150,27 @@ KVI_MUST_CHECK int kvi_txn_why_not(const struct kv_txn *txn, bool change);
 KVI_MUST_CHECK static inline int kvi_txn_usable(const struct kv_txn *txn, bool change)
 {
     if (KVI_LIKELY(txn && txn->state == KVI_TXN_ACTIVE && !txn->child && (txn->write || !change) &&
-                   atomic_load_explicit(txn->here, memory_order_relaxed) != 0))
+                   atomic_load_explicit(txn->here, memory_order_relaxed) == txn->seen))
         return 0;
     return kvi_txn_why_not(txn, change);
+}
+
+/* A call's result, once the last byte of the file that it rests on was read: KV_ECORRUPT if a page
+ * could not be had since the txn began (KV_GUARD), so that zeros may have been read. */
+int kvi_txn_lost(const struct kv_txn *txn, int rc) KVI_COLD;
+KVI_MUST_CHECK static inline int kvi_txn_whole(const struct kv_txn *txn, int rc)
+{
+    atomic_thread_fence(memory_order_acquire);
+    if (KVI_LIKELY(atomic_load_explicit(txn->here, memory_order_relaxed) == txn->seen))
+        return rc;
+    return kvi_txn_lost(txn, rc);
 }
 
 /* Passes rc on; a result that may have left pages half changed fails the txn (T5). */
 int kvi_txn_failed(struct kv_txn *txn, int rc);
 static inline int kvi_txn_changed(struct kv_txn *txn, int rc)
 {
+    rc = kvi_txn_whole(txn, rc);
     return KVI_LIKELY(rc == 0) ? 0 : kvi_txn_failed(txn, rc);
 }
 

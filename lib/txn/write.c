@@ -61,11 +61,12 @@ static int space_relieve(void *context, struct kvi_space *space)
     if (rc)
         return rc;
     live = space_live(&now);
-    if (live)
+    rc = kvi_env_whole(txn->env);
+    if (live && !rc)
         kvi_space_keep(space, live, now.count);
     free(live);
     kvi_live_release(&now);
-    return live ? 0 : ENOMEM;
+    return live ? rc : ENOMEM;
 }
 
 /* Opens the space map over the base and the live snapshots. */
@@ -142,15 +143,17 @@ static int write_start(struct kv_txn *txn)
         kvi_pager_measure(txn->pager, &txn->spent.write_ns);
     kvi_tree_init_write(&txn->main.tree, &txn->snapshot.snap.main, txn->pager);
     kvi_txn_table_shaped(&txn->main);
-    return 0;
+    return kvi_env_whole(env); /* nothing was written yet by what the live set allows */
 }
 
 int kvi_txn_begin_write(struct kv_txn *txn, uint32_t timeout_ms)
 {
     struct kv_env *env = txn->env;
     uint64_t since = kvi_txn_now(txn);
-    int rc = kvi_lockfile_intact(env->lockfile); /* a lock file that was cut is no memory */
+    int rc = kvi_env_whole(env);
 
+    if (!rc)
+        rc = kvi_lockfile_intact(env->lockfile); /* a lock file that was cut is no memory */
     if (!rc)
         rc = kvi_lockfile_lock_writer(env->lockfile, timeout_ms);
     kvi_txn_lap(txn, &since, &txn->spent.wait_ns);
