@@ -300,16 +300,20 @@ static int install(void)
     return rc;
 }
 
-/* One who replaced us may pass on to us for ever: found_first stays as it is then. */
+/* One who replaced us once may pass on to us for ever: that is for who was there first. */
 static void uninstall(void)
 {
     struct found *above = atomic_load(&found_above);
-    struct sigaction there;
+    struct found *first = atomic_load(&found_first);
+    struct sigaction now;
 
-    if (kvi_os->catch_signal(SIGBUS, NULL, &there) || !is_ours(&there))
+    if (kvi_os->catch_signal(SIGBUS, NULL, &now) || !is_ours(&now))
         return;
-    if (kvi_os->catch_signal(SIGBUS, &above->action, NULL) == 0)
-        planted = above != atomic_load(&found_first) && above != &by_default;
+    if (kvi_os->catch_signal(SIGBUS, &above->action, NULL))
+        return;
+    planted = above != first && above != &by_default;
+    if (planted)
+        atomic_store(&found_above, first);
 }
 
 int kvi_guard_enter(void)
