@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "finding_range.h"
 #include "json_out.h"
 #include "out.h"
 #include "progress.h"
@@ -27,12 +28,21 @@ static void write_object(struct json *json, const struct kv_finding *finding)
         json_bytes(json, "table", finding->table, strlen(finding->table), false);
     else
         json_null(json, "table");
+    if (finding->record)
+        json_bytes(json, "key", finding->from->data, finding->from->size, false);
+    else if (finding->table)
+        range_json(json, finding->from, finding->to);
     json_text(json, "what", finding->what);
     json_end(json, '}');
 }
 
 static void write_line(const struct kv_finding *finding)
 {
+    char keys[RANGE_BYTES] = "";
+    if (finding->record)
+        key_text(finding->from, keys, sizeof keys);
+    else if (finding->from || finding->to)
+        range_text(finding->from, finding->to, keys, sizeof keys);
     out_format("snapshot %" PRIu64, finding->txnid);
     if (finding->pgno != UINT64_MAX)
         out_format(", page %" PRIu64, finding->pgno);
@@ -42,7 +52,7 @@ static void write_line(const struct kv_finding *finding)
     } else if (finding->table) {
         out_text(", main table");
     }
-    out_format(": %s\n", finding->what);
+    out_format("%s: %s\n", keys, finding->what);
 }
 
 static int take_finding(void *context, const struct kv_finding *finding)

@@ -11,13 +11,13 @@
 #include <string.h>
 
 #include "command.h"
+#include "dump_header.h"
 #include "json_out.h"
 #include "options.h"
 #include "out.h"
 #include "progress.h"
 #include "record_out.h"
 #include "session.h"
-#include "shape.h"
 #include "status.h"
 #include "table_list.h"
 
@@ -78,30 +78,6 @@ static int dump_take(int id, char *arg)
     return STATUS_DONE;
 }
 
-static void write_header_word(const char *word)
-{
-    out_format("%s=1\n", word);
-}
-
-static void write_header(const struct dump *dump, const char *table,
-                         const struct kv_table_options *options)
-{
-    bool print = dump->style.encoding == ENCODING_PRINT;
-    out_format("VERSION=3\nformat=%s\n", print ? "print" : "bytevalue");
-    if (table)
-        out_format("database=%s\n", table);
-    out_text("type=btree\n");
-    if (dump->mapsize_bytes)
-        out_format("mapsize=%llu\n", (unsigned long long)dump->mapsize_bytes);
-    shape_header_words(options, write_header_word);
-    if (options->align)
-        out_format("align=%u\n", options->align);
-    if (options->order == KV_ORDER_CUSTOM || options->value_order == KV_ORDER_CUSTOM)
-        out_format("comparator=%s/%s\n", options->comparator ? options->comparator : "",
-                   options->value_comparator ? options->value_comparator : "");
-    out_text("HEADER=END\n");
-}
-
 static int write_records(struct dump *dump, const char *table)
 {
     struct kv_cursor *cursor;
@@ -145,12 +121,12 @@ static int dump_table(struct dump *dump, const char *table)
         return status_failed("table %s: a name with a newline has no place in this format", table);
     dump->style.table = dump_options.all ? table : NULL;
     if (dump->style.format == RECORDS_DUMP)
-        write_header(dump, table, &options);
+        dump_header_out(dump->style.encoding, table, &options, dump->mapsize_bytes);
     else if (dump->style.format == RECORDS_JSON && dump->style.table && !stat.entries)
         write_empty_table(table);
     status = write_records(dump, table);
     if (dump->style.format == RECORDS_DUMP && !status)
-        out_text("DATA=END\n");
+        dump_footer_out();
     return status;
 }
 

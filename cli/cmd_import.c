@@ -8,14 +8,10 @@
  * SIGBUS or SIGSEGV, by which reading a damaged LMDB file ends. Only SIGKILL and a crash of the
  * machine leave the temporary file.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +19,7 @@
 #include "import.h"
 #include "json_out.h"
 #include "lmdb_source.h"
+#include "new_file.h"
 #include "out.h"
 #include "progress.h"
 #include "session.h"
@@ -96,62 +93,6 @@ static void set_handlers(void)
 }
 
 /* ---- The new file ---- */
-
-static int name_temporary(const char *target, struct buffer *name)
-{
-    uint64_t number;
-    char tail[32];
-    if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
-        number = (uint64_t)getpid();
-    snprintf(tail, sizeof tail, ".%016" PRIx64 ".tmp", number);
-    if (buffer_set(name, target, strlen(target)) || buffer_add(name, tail, strlen(tail) + 1))
-        return status_failed("out of memory");
-    return STATUS_DONE;
-}
-
-/* Gives the file its name, unless something has it. */
-static int give_name(const char *temporary, const char *target)
-{
-    if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, target, RENAME_NOREPLACE))
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return errno;
-    if (link(temporary, target))
-        return errno;
-    return unlink(temporary) ? errno : 0;
-}
-
-/* Makes the new name durable. */
-static int flush_folder(const char *target)
-{
-    struct buffer folder = {0};
-    const char *slash = strrchr(target, '/');
-    size_t size = slash ? (size_t)(slash + 1 - target) : 0;
-    if (buffer_set(&folder, size ? target : ".", size ? size : 1) || buffer_add(&folder, "", 1))
-        return ENOMEM;
-    int fd = open(folder.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 || (fsync(fd) && errno != EINVAL) ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    buffer_free(&folder);
-    return rc;
-}
-
-static int publish(const char *temporary, const char *target)
-{
-    int rc = give_name(temporary, target);
-    if (!rc)
-        rc = flush_folder(target);
-    return rc ? status_of(rc, "cannot make %s", target) : STATUS_DONE;
-}
-
-static int check_target(const char *target)
-{
-    struct stat st;
-    if (!lstat(target, &st))
-        return status_of(EEXIST, "cannot make %s", target);
-    return errno == ENOENT ? STATUS_DONE : status_of(errno, "cannot make %s", target);
-}
 
 static int open_new(struct session *session, const struct common *common, mode_t mode)
 {
@@ -264,12 +205,12 @@ static int import_into(struct lmdb_source *source, const struct common *common)
                             .stop = &import_stop};
     struct buffer temporary = {0};
     struct common building = *common;
-    int status = name_temporary(common->path, &temporary);
+    int status = new_file_temporary(common->path, &temporary);
     if (!status) {
         building.path = import_temporary = temporary.data;
         status = build(&import, &building);
         if (!status)
-            status = publish(temporary.data, common->path);
+            status = new_file_publish(temporary.data, common->path);
         if (status)
             (void)unlink(temporary.data);
         import_temporary = NULL;
@@ -287,7 +228,7 @@ static int import_run(const struct common *common, int argc, char **argv)
     struct common target = *common;
     (void)argc;
     target.path = argv[1];
-    int status = check_target(target.path);
+    int status = new_file_check(target.path);
     if (status)
         return status;
     set_handlers();

@@ -85,6 +85,7 @@ extern const struct command cmd_nth;
 extern const struct command cmd_put;
 extern const struct command cmd_rank;
 extern const struct command cmd_readers;
+extern const struct command cmd_salvage;
 extern const struct command cmd_scan;
 extern const struct command cmd_sequence;
 extern const struct command cmd_stat;

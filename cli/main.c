@@ -15,7 +15,7 @@
 static const struct command *const commands[] = {
     &cmd_get,    &cmd_put,  &cmd_add,      &cmd_del,    &cmd_scan,    &cmd_count, &cmd_nth,
     &cmd_rank,   &cmd_load, &cmd_import,   &cmd_dump,   &cmd_stat,    &cmd_check, &cmd_copy,
-    &cmd_tables, &cmd_drop, &cmd_sequence, &cmd_marker, &cmd_readers, &cmd_trim,
+    &cmd_tables, &cmd_drop, &cmd_sequence, &cmd_marker, &cmd_readers, &cmd_trim,  &cmd_salvage,
 };
 
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])
@@ -37,7 +37,7 @@ static int print_help(void)
         out_format("  %-9s %s\n", commands[i]->verb, commands[i]->summary);
     out_text("  help      print this text, or that of a verb\n\n"
              "'kvctl VERB --help' lists a verb's options; --version prints the version.\n"
-             "Exit status: 0 done; 1 not found, or check found damage; 2 wrong usage;\n"
+             "Exit status: 0 done; 1 not found, or damage found; 2 wrong usage;\n"
              "3 the database could not be opened or is damaged; 4 any other failure.\n");
     return STATUS_DONE;
 }

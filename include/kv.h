@@ -296,7 +296,14 @@ struct kv_finding {
     uint64_t txnid;    /* snapshot in which it was found */
     uint64_t pgno;     /* the page, UINT64_MAX if it is none */
     const char *table; /* name of the table, "" main table, NULL none */
-    const char *what;  /* text; valid during the call */
+    const char *what;  /* text; this and the keys are valid during the call */
+    /* The keys that stand, or stood, in and below the page: from `from` (inclusive) to `to`, NULL:
+     * the table's end. Made from the separators in the branch pages above, so that they need not be
+     * keys that ever were; with KV_DUPLICATES values of `to` may be among them. Nothing is said
+     * (NULL) of findings that are about no page of a tree. */
+    const struct kv_val *from;
+    const struct kv_val *to;
+    int record; /* 1: the value of one record, whose key is in both */
 };
 
 /* Called for each finding, in the checking thread; a result other than 0 stops the check, which
@@ -373,9 +380,10 @@ struct kv_salvage_table {
     /* What the table is; of an unknown one what its leaves tell: order (no comparator's name, ""),
      * KV_DUPLICATES, align. */
     const struct kv_table_options *options;
-    uint64_t sequence; /* see kv_sequence */
-    uint64_t entries;  /* records that it had; 0: none, or not known */
-    int stale;         /* the table itself is known from a KV_SALVAGE_STALE record */
+    uint64_t sequence;  /* see kv_sequence */
+    uint64_t entries;   /* records that it had, named tables among them; 0: none, or not known */
+    uint32_t page_size; /* of the file, in bytes */
+    int stale;          /* the table itself is known from a KV_SALVAGE_STALE record */
 };
 
 /* Something that could not be reached. */

@@ -201,6 +201,19 @@ static int check_leaf(struct check *check, unsigned index, const char **what_out
     return rc;
 }
 
+static int report_run(struct check *check, const uint8_t *leaf, const struct kvi_leaf_cell *cell)
+{
+    struct kvi_tree_told *told = &check->tree->told;
+    int rc;
+
+    told->record = (struct kvi_key){cell->key, cell->key_bytes};
+    told->has_record = true;
+    rc = report(check, kvi_header_pgno(leaf), kvi_error_text());
+    told->record = (struct kvi_key){NULL, 0};
+    told->has_record = false;
+    return rc;
+}
+
 static int check_runs(struct check *check, const uint8_t *leaf)
 {
     const struct kvi_geometry *g = kvi_tree_geometry(check->tree);
@@ -214,7 +227,7 @@ static int check_runs(struct check *check, const uint8_t *leaf)
             continue;
         rc = kvi_value_load(check->tree, &cell, &value);
         if (rc == KV_ECORRUPT)
-            rc = report(check, kvi_header_pgno(leaf), kvi_error_text());
+            rc = report_run(check, leaf, &cell);
         else if (!rc)
             check->pages_overflow += kvi_run_pages(g, value.size_bytes);
     }
@@ -242,6 +255,7 @@ static int leave_page(struct check *check, unsigned index)
 
     if (index == 0)
         return 0;
+    check->tree->told.index = index - 1;
     check->below[index - 1].records += below->records;
     check->below[index - 1].keys += below->keys;
     if (!check->tree->shape.counted || check->findings ||
@@ -260,6 +274,7 @@ static int check_page(struct check *check, struct kvi_ref ref, unsigned index, b
     int rc = kvi_tree_page(check->tree, ref, level, &step->page);
 
     *descend_out = false;
+    check->tree->told.index = index;
     if (rc)
         return rc == KV_ECORRUPT ? report(check, ref.pgno, kvi_error_text()) : rc;
     step->slot = 0;
@@ -320,6 +335,7 @@ static int check_child(struct check *check, unsigned *index)
 
     if (what) {
         step->slot = kvi_header_count(step->page);
+        check->tree->told.index = *index;
         return report(check, kvi_header_pgno(step->page), what);
     }
     rc = child_ref(check, *index, &ref);
@@ -386,14 +402,17 @@ int kvi_tree_check(struct kvi_tree *tree, kvi_tree_finding_fn *fn, void *context
     check->context = context;
     check->path.depth = tree->record.depth;
     check->ordered = kvi_shape_searchable(&tree->shape);
+    tree->told = (struct kvi_tree_told){.path = &check->path};
     if (tree->record.depth > KVI_DEPTH_MAX) {
         rc = report(check, tree->record.root.pgno, "tree deeper than possible");
     } else if (tree->record.depth > 0) {
         check->separators = malloc(2 * key_room * tree->record.depth);
         rc = check->separators ? check_pages(check) : kvi_error(ENOMEM, "no memory to check");
     }
+    tree->told.index = 0;
     if (!rc && check->findings == 0)
         rc = check_totals(check);
+    tree->told.path = NULL;
     free(check->separators);
     free(check);
     return rc;

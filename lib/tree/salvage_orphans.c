@@ -210,9 +210,16 @@ static int compare_place(const struct kvi_salvage *s, const struct kvi_shape *sh
                                room);
 }
 
+/* Whether a leaf may be of what the loss took. A current one only if that was a branch: of a lost
+ * leaf there is no other current one. */
+static bool may_be_of(const struct kvi_salvage_table *table, size_t loss, bool current)
+{
+    return loss < table->count && (!current || table->losses[loss].level > 0);
+}
+
 /* Whether a leaf's keys lie in a range that the table lost. */
 static bool fits(const struct kvi_salvage *s, const struct kvi_salvage_table *table,
-                 const uint8_t *leaf, uint8_t *room)
+                 const uint8_t *leaf, bool current, uint8_t *room)
 {
     struct kvi_leaf_cell first, last;
     size_t low = 0, high = table->count;
@@ -221,8 +228,11 @@ static bool fits(const struct kvi_salvage *s, const struct kvi_salvage_table *ta
         kvi_header_flags(leaf) != kvi_shape_page_flags(&table->shape, 0) ||
         kvi_node_check_shape(&s->g, &table->shape, leaf))
         return false;
-    if (!kvi_shape_searchable(&table->shape))
-        return true;
+    if (!kvi_shape_searchable(&table->shape)) {
+        while (low < high && !may_be_of(table, low, current))
+            low++;
+        return low < high;
+    }
     if (!kvi_leaf_cell_at(&s->g, leaf, 0, &first) ||
         !kvi_leaf_cell_at(&s->g, leaf, kvi_header_count(leaf) - 1, &last))
         return false;
@@ -236,14 +246,14 @@ static bool fits(const struct kvi_salvage *s, const struct kvi_salvage_table *ta
         else
             high = middle;
     }
-    if (low == table->count)
+    if (!may_be_of(table, low, current))
         return false;
     return table->losses[low].low.pgno == 0 ||
            compare_place(s, &table->shape, &last, table->losses[low].low, room) >= 0;
 }
 
 /* The only table that fits; UINT32_MAX: none does, 0: several do. */
-static uint32_t only_fit(const struct kvi_salvage *s, const uint8_t *leaf)
+static uint32_t only_fit(const struct kvi_salvage *s, const uint8_t *leaf, bool current)
 {
     uint8_t *room = malloc(s->g.key_bytes_max);
     uint32_t owner = UINT32_MAX;
@@ -253,7 +263,7 @@ static uint32_t only_fit(const struct kvi_salvage *s, const uint8_t *leaf)
         tried += s->tables[i].count > 0;
         if (tried > FITS_TRIED)
             owner = 0;
-        else if (fits(s, &s->tables[i], leaf, room))
+        else if (fits(s, &s->tables[i], leaf, current, room))
             owner = owner == UINT32_MAX ? (uint32_t)i + 1 : 0;
     }
     free(room);
@@ -280,7 +290,7 @@ uint32_t kvi_salvage_owner(struct kvi_salvage *s, size_t orphan)
         return UINT32_MAX;
     if (!s->tables_all)
         return 0;
-    owner = only_fit(s, leaf);
+    owner = only_fit(s, leaf, trust == KVI_SALVAGE_CURRENT);
     if (trust == KVI_SALVAGE_CURRENT)
         return owner == UINT32_MAX ? 0 : owner;
     return owner == UINT32_MAX ? UINT32_MAX : 0;

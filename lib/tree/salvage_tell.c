@@ -173,8 +173,9 @@ static void copy_names(const struct kvi_table_record *record, char *key_out, cha
     value_out[j] = 0;
 }
 
-static int tell_table(struct kvi_salvage *s, const struct kv_salvage_table *told)
+static int tell_table(struct kvi_salvage *s, struct kv_salvage_table *told)
 {
+    told->page_size = s->g.page_size;
     if (!s->options->table)
         return 0;
     return end_if(s, s->options->table(s->options->context, told));

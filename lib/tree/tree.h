@@ -43,6 +43,15 @@
 
 struct kvi_cursor;
 struct kvi_bulk;
+struct kvi_path;
+
+/* Where a walk or a check is, while it calls back. */
+struct kvi_tree_told {
+    const struct kvi_path *path; /* NULL: nowhere */
+    unsigned index;              /* of the page in it */
+    struct kvi_key record;       /* has_record: the key whose value it is about */
+    bool has_record;
+};
 
 struct kvi_tree {
     struct kvi_table_record record;
@@ -61,6 +70,7 @@ struct kvi_tree {
      * outlive the image, nor the leaf's place: whoever frees or rewrites leaves, and kvi_tree_park,
      * which stands before whatever else takes images away (spills, nested txns), forget it. */
     uint8_t *last_leaf;
+    struct kvi_tree_told told;
     bool changed; /* record differs from the one stored */
 };
 
@@ -241,6 +251,12 @@ KVI_MUST_CHECK int kvi_bulk_copy(struct kvi_bulk *bulk, struct kvi_tree *from,
 typedef int kvi_tree_page_fn(void *context, struct kvi_ref ref, enum kvi_page_type type,
                              unsigned level, uint64_t pages, const uint8_t *page, const char *what);
 KVI_MUST_CHECK int kvi_tree_walk(struct kvi_tree *tree, kvi_tree_page_fn *fn, void *context);
+
+/* The range of keys below the page that a callback of a walk or a check is about, from separators; of
+ * a record's value its key, twice. A bound that is the table's end has data NULL. `room`: four times
+ * the longest key; the keys may point there. */
+void kvi_tree_told_range(const struct kvi_tree *tree, uint8_t *room, struct kvi_key *from_out,
+                         struct kvi_key *to_out);
 
 /* Proves the tree: order across pages and against separators, levels, T1, T2 and what
  * kvi_node_check proves of each page. Findings go to fn as (pgno, text); a result other than 0

@@ -38,8 +38,13 @@ static int tell_run(struct walk *walk, const struct kvi_leaf_cell *cell)
         rc = kvi_value_load(walk->tree, cell, &value);
     if (rc && rc != KV_ECORRUPT)
         return rc;
-    return walk->fn(walk->context, run.ref, KVI_PAGE_OVERFLOW, 0, kvi_run_pages(g, run.size_bytes),
-                    rc ? NULL : value.data - KVI_HEADER_BYTES, rc ? kvi_error_text() : NULL);
+    walk->tree->told.record = (struct kvi_key){cell->key, cell->key_bytes};
+    walk->tree->told.has_record = true;
+    rc = walk->fn(walk->context, run.ref, KVI_PAGE_OVERFLOW, 0, kvi_run_pages(g, run.size_bytes),
+                  rc ? NULL : value.data - KVI_HEADER_BYTES, rc ? kvi_error_text() : NULL);
+    walk->tree->told.record = (struct kvi_key){NULL, 0};
+    walk->tree->told.has_record = false;
+    return rc;
 }
 
 /* A page that was told as sound turns out to hold a bad cell. */
@@ -75,8 +80,10 @@ static int visit(struct walk *walk, struct kvi_ref ref, unsigned index, bool *de
     unsigned level = kvi_path_level(&walk->path, index);
     struct kvi_step *step = &walk->path.steps[index];
     int read = kvi_tree_page(walk->tree, ref, level, &step->page);
-    int rc = tell(walk, ref, level, step->page, read);
+    int rc;
 
+    walk->tree->told.index = index;
+    rc = tell(walk, ref, level, step->page, read);
     *descend_out = false;
     if (rc)
         return rc == KVI_TREE_SKIP ? 0 : rc;
@@ -107,6 +114,7 @@ static int walk_pages(struct walk *walk)
             continue;
         }
         rc = kvi_tree_child(walk->tree, step->page, step->slot++, &ref);
+        walk->tree->told.index = index;
         if (rc == KV_ECORRUPT)
             rc = tell_bad_cell(walk, step->page, kvi_path_level(&walk->path, index), rc);
         else if (!rc)
@@ -123,6 +131,7 @@ static int walk_pages(struct walk *walk)
 int kvi_tree_walk(struct kvi_tree *tree, kvi_tree_page_fn *fn, void *context)
 {
     struct walk walk;
+    int rc;
 
     if (tree->record.depth == 0)
         return 0;
@@ -132,5 +141,8 @@ int kvi_tree_walk(struct kvi_tree *tree, kvi_tree_page_fn *fn, void *context)
     walk.fn = fn;
     walk.context = context;
     walk.path.depth = tree->record.depth;
-    return walk_pages(&walk);
+    tree->told = (struct kvi_tree_told){.path = &walk.path};
+    rc = walk_pages(&walk);
+    tree->told.path = NULL;
+    return rc;
 }

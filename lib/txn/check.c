@@ -31,14 +31,39 @@ static int end_if(struct kvi_check *check, int result)
     return result ? ECANCELED : 0;
 }
 
+/* Tells a finding with the keys that it is about. */
+static int tell_range(struct kvi_check *check, struct kv_finding *finding)
+{
+    uint8_t *room = malloc(4 * (size_t)check->env->geometry.key_bytes_max);
+    struct kvi_key from, to;
+    struct kv_val low, high;
+    int rc;
+
+    if (!room)
+        return kvi_error(ENOMEM, "no memory to tell what is damaged");
+    kvi_tree_told_range(check->tree, room, &from, &to);
+    low = (struct kv_val){from.size, (void *)(uintptr_t)from.data};
+    high = (struct kv_val){to.size, (void *)(uintptr_t)to.data};
+    finding->record = check->tree->told.has_record;
+    finding->from = from.data || finding->record ? &low : NULL;
+    finding->to = to.data || finding->record ? &high : NULL;
+    rc = end_if(check, check->options->finding(check->options->context, finding));
+    free(room);
+    return rc;
+}
+
 int kvi_check_find(struct kvi_check *check, uint64_t pgno, const char *what)
 {
-    struct kv_finding finding = {check->snapshot ? check->snapshot->snap.txnid : 0, pgno,
-                                 check->table, what};
+    struct kv_finding finding = {.txnid = check->snapshot ? check->snapshot->snap.txnid : 0,
+                                 .pgno = pgno,
+                                 .table = check->table,
+                                 .what = what};
 
     check->findings++;
     if (!check->options->finding)
         return 0;
+    if (check->tree && check->tree->told.path)
+        return tell_range(check, &finding);
     return end_if(check, check->options->finding(check->options->context, &finding));
 }
 
@@ -96,8 +121,10 @@ static int tree_page(void *context, struct kvi_ref ref, enum kvi_page_type type,
 
     (void)type;
     (void)level;
-    if (!page)
+    if (!page) {
+        check->holes = true;
         return kvi_check_find(check, ref.pgno, what);
+    }
     rc = kvi_check_reach(check, ref.pgno, pages);
     return !rc && before ? KVI_TREE_SKIP : rc;
 }
@@ -120,9 +147,11 @@ static int check_table(struct kvi_check *check, const struct kvi_table_record *r
     /* An order that is not known here is not proved. */
     (void)kvi_comparators_resolve(check->env->comparators, record, &tree.shape);
     findings = check->findings;
+    check->tree = &tree;
     rc = kvi_tree_walk(&tree, tree_page, check);
     if (!rc && check->findings == findings)
         rc = kvi_tree_check(&tree, tree_finding, check);
+    check->tree = NULL;
     check->table = NULL;
     return rc;
 }
@@ -141,6 +170,8 @@ static int check_named(struct kvi_check *check, struct kvi_key key,
     wrong = kvi_table_record_decode(value->data, value->size_bytes, check->view.page_end, &record);
     check->table = name;
     if (wrong)
+        check->holes = true;
+    if (wrong)
         rc = kvi_check_find(check, KVI_NO_PGNO, wrong);
     else if (record.id == 0 || record.id >= check->snapshot->snap.table_id_next)
         rc = kvi_check_find(check, KVI_NO_PGNO, "table id that was never given out");
@@ -152,35 +183,42 @@ static int check_named(struct kvi_check *check, struct kvi_key key,
     return rc;
 }
 
+/* The named tables of one leaf of the main table. In a damaged tree a leaf may be reached many times:
+ * no more are looked at than there are pages. */
+static int named_page(void *context, struct kvi_ref ref, enum kvi_page_type type, unsigned level,
+                      uint64_t pages, const uint8_t *page, const char *what)
+{
+    struct kvi_check *check = context;
+    int rc = 0;
+
+    (void)ref;
+    (void)pages;
+    (void)what;
+    if (++check->named_visits > check->snapshot->snap.page_end)
+        return KVI_TREE_SKIP;
+    if (!page || type != KVI_PAGE_LEAF || level > 0)
+        return 0;
+    for (unsigned slot = 0; slot < kvi_header_count(page) && !rc; slot++) {
+        struct kvi_tree_value value;
+        struct kvi_leaf_cell cell;
+
+        if (!kvi_leaf_cell_at(&check->env->geometry, page, slot, &cell))
+            return 0;
+        value = (struct kvi_tree_value){cell.payload, cell.payload_bytes, cell.kind};
+        if (cell.kind == KVI_CELL_TABLE)
+            rc = check_named(check, (struct kvi_key){cell.key, cell.key_bytes}, &value);
+    }
+    return rc;
+}
+
+/* What the main table's walk found it has told; whatever of it stands is gone through here. */
 static int check_named_all(struct kvi_check *check)
 {
     struct kvi_tree tree;
-    struct kvi_cursor *cursor;
-    struct kvi_key key = {NULL, 0};
-    struct kvi_tree_value value;
-    int rc;
 
+    check->named_visits = 0;
     kvi_tree_init_read(&tree, &check->snapshot->snap.main, &check->view);
-    rc = kvi_cursor_open(&tree, &cursor);
-    if (rc)
-        return rc;
-    rc = kvi_cursor_get(cursor, KV_FIRST, &key, NULL);
-    while (!rc) {
-        if (kvi_cursor_kind(cursor) == KVI_CELL_TABLE) {
-            rc = kvi_cursor_get(cursor, KV_CURRENT, &key, &value);
-            if (!rc)
-                rc = check_named(check, key, &value);
-        }
-        if (!rc)
-            rc = kvi_cursor_get(cursor, KV_NEXT, &key, NULL);
-    }
-    kvi_cursor_close(cursor);
-    if (rc == KV_ENOTFOUND)
-        rc = 0;
-    if (rc ==
-        KV_ECORRUPT) /* found by the walk already: the rest of the main table is out of reach */
-        rc = check->findings ? 0 : kvi_check_find(check, KVI_NO_PGNO, kvi_error_text());
-    return rc;
+    return kvi_tree_walk(&tree, named_page, check);
 }
 
 static int check_trees(struct kvi_check *check)
@@ -203,6 +241,7 @@ static int check_snapshot(struct kvi_check *check, const struct kvi_snapshot *sn
     check->view.page_end = page_end;
     check->view.txnid = snapshot->snap.txnid;
     check->tables = 0;
+    check->holes = false;
     check->pages_reached = 0;
     check->progress_next = 0;
     check->pages_total = snapshot->snap.pages_used;

@@ -15,11 +15,14 @@ struct kvi_check {
     const struct kvi_snapshot *snapshot; /* the one being proved */
     struct kvi_view view;                /* of that snapshot */
     const char *table;                   /* the table being proved; NULL none */
+    const struct kvi_tree *tree;         /* its tree, while it is walked; NULL none */
     uint8_t *reached;                    /* a bit for each page below page_end */
     uint64_t pages_reached;
     uint64_t pages_total;
     uint64_t progress_next;
-    uint64_t tables;    /* named tables seen */
+    uint64_t tables;       /* named tables seen */
+    uint64_t named_visits; /* pages of the main table seen in search of them */
+    bool holes; /* pages of a tree could not be read, so that what is below is not reached */
     uint64_t pages_map; /* map pages seen */
     uint64_t findings;
     int stopped; /* what a callback returned to end the check; 0: nothing */
