@@ -58,6 +58,7 @@ int session_open(struct session *session, const struct common *common, uint32_t 
 int session_begin_read(struct session *session)
 {
     int rc = kv_txn_begin(session->env, KV_READ, NULL, &session->txn);
+    session->reading = true;
     return rc ? status_of(rc, "cannot begin to read %s", session->common->path) : STATUS_DONE;
 }
 
@@ -65,6 +66,7 @@ int session_begin_write(struct session *session)
 {
     struct kv_txn_options options = {.timeout_ms = session->common->timeout_ms};
     int rc = kv_txn_begin(session->env, KV_WRITE, &options, &session->txn);
+    session->reading = false;
     return rc ? status_of(rc, "cannot begin to write %s", session->common->path) : STATUS_DONE;
 }
 
@@ -110,10 +112,24 @@ int session_commit(struct session *session)
     return rc ? status_of(rc, "cannot commit") : STATUS_DONE;
 }
 
+/* A read txn's commit tells whether all that was read through pointers was so (KV_GUARD). */
+static int end_txn(struct session *session, int status)
+{
+    struct kv_txn *txn = session->txn;
+    session->txn = NULL;
+    if (!txn || !session->reading) {
+        kv_txn_abort(txn);
+        return status;
+    }
+    int rc = kv_txn_commit(txn);
+    if (!rc || (status != STATUS_DONE && status != STATUS_NEGATIVE))
+        return status;
+    return status_of(rc, "%s", session->common->path);
+}
+
 int session_close(struct session *session, int status)
 {
-    kv_txn_abort(session->txn);
-    session->txn = NULL;
+    status = end_txn(session, status);
     int rc = kv_env_close(session->env);
     session->env = NULL;
     if (rc) {

@@ -16,6 +16,7 @@ struct session {
     const struct common *common;
     struct kv_env *env;
     struct kv_txn *txn;
+    bool reading; /* txn is a read txn */
     kv_table table;
 };
 
@@ -39,7 +40,8 @@ int session_write(struct session *session, const struct common *common, bool cre
 
 int session_commit(struct session *session);
 
-/* Ends what is open. Returns `status`, or the status of a close that failed. */
+/* Ends what is open. Returns `status`, or the status of a close that failed, or that of a read txn
+ * in which something was printed that could not be read. */
 int session_close(struct session *session, int status);
 
 /* "main table" or the table's name, for messages. */
