@@ -159,10 +159,9 @@ enum kv_durability {
  * it is KV_ENOTDB or KV_ECORRUPT. */
 #define KV_FILL_EMPTY 0x80u
 
-/* A page of either file that cannot be had (the file was cut short, its storage failed) is no SIGBUS
- * but reads as zeros, also through pointers: each call of txns that were open, a read txn's commit
- * too, is KV_ECORRUPT then. New and renewed ones read what is left; writes and flushes are refused
- * until the env is opened anew. Other handlers of SIGBUS get what is not ours: docs/GUARD.md. */
+/* A page of either file that cannot be had (cut short, a bad disk) is no SIGBUS but zeros, also by
+ * pointers, and KV_ECORRUPT from each call of txns that were open, a read txn's commit too. New ones
+ * read what is left; nothing is written before a reopen. Other handlers go on: docs/GUARD.md. */
 #define KV_GUARD 0x100u
 
 /* `mode` 0: a new database gets 0644; the lock file and copies of an existing one get its own bits.
@@ -348,8 +347,7 @@ struct kv_reader {
     int64_t pid;         /* as its own process saw it; other pid namespaces differ */
     uint64_t txnid;      /* of its snapshot; 0: it is reset */
     uint64_t age_ms;     /* since it began, or was renewed */
-    uint64_t pages_held; /* pages that only this snapshot keeps from reuse; UINT64_MAX: not
-                          * known, since a write txn was open all the time */
+    uint64_t pages_held; /* that only it keeps from reuse; UINT64_MAX: not known, a write txn ran */
     int alive;           /* 0: its process died; its slot is cleared on need */
     uint64_t thread;     /* pthread_self of who began or renewed it last */
 };
@@ -369,16 +367,13 @@ KV_CHECKED int kv_env_readers_clear(struct kv_env *env, uint64_t *cleared_out);
 enum kv_salvage_source {
     KV_SALVAGE_TREE = 1, /* its table's tree, as it stands in the newest snapshot */
     KV_SALVAGE_LEAF = 2, /* a leaf that no branch leads to, but the newest snapshot claims it */
-    /* A leaf of which that is not known: the record may be an old version, or deleted since. Only
-     * where nothing newer is left: never where the tree stands. */
-    KV_SALVAGE_STALE = 3
+    KV_SALVAGE_STALE = 3 /* a leaf, perhaps old or deleted: only where nothing newer is left */
 };
 
 struct kv_salvage_table {
     const char *name; /* NULL: the main table, or with `unknown` not known */
     uint64_t unknown; /* 0, or the number of a table of which only leaves are left */
-    /* What the table is; of an unknown one what its leaves tell: order (no comparator's name, ""),
-     * KV_DUPLICATES, align. */
+    /* Of an unknown one what its leaves tell: order (comparator ""), KV_DUPLICATES, align. */
     const struct kv_table_options *options;
     uint64_t sequence;  /* see kv_sequence */
     uint64_t entries;   /* records that it had, named tables among them; 0: none, or not known */
