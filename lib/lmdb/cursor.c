@@ -76,7 +76,7 @@ static int note_position(MDB_cursor *cursor)
 {
     bool pairs = kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT;
     struct kv_val key, value = {0, NULL};
-    enum kvi_lmdb_place place;
+    enum kvi_lmdb_place place = KVI_LMDB_NOWHERE;
     int rc;
 
     if (cursor->state & (KVI_LMDB_NOTED | KVI_LMDB_CLOSED))

@@ -25,7 +25,9 @@ void stream_tell_begin(const struct both *both)
 
 void tell_who(unsigned name)
 {
-    (void)snprintf(who, sizeof who, name ? "%c: " : "", (char)name);
+    who[0] = 0;
+    if (name)
+        (void)snprintf(who, sizeof who, "%c: ", (char)name);
 }
 
 uint64_t stream_told(void)
