@@ -282,6 +282,22 @@ START_TEST(a_cursor_under_which_its_page_is_lost_says_so)
 }
 END_TEST
 
+START_TEST(a_copy_of_a_lost_page_is_none)
+{
+    struct kv_copy_options options = {.flags = _i ? KV_COPY_COMPACT : 0};
+    const char *copy = tmp_path("copy.db");
+    struct kv_val value;
+    struct kv_txn *txn;
+
+    ck_ok(kv_txn_begin(env, KV_READ, NULL, &txn));
+    ck_ok(get(txn, KEYS / 3, &value));
+    lose_page(value.data);
+    ck_rc(kv_env_copy(txn, copy, &options), KV_ECORRUPT);
+    ck_assert(!file_exists(copy));
+    kv_txn_abort(txn);
+}
+END_TEST
+
 /* ---- Threads ---- */
 
 enum { THREADS = 4 };
@@ -362,6 +378,7 @@ static Suite *suite(void)
     add_loop(s, "anew", after_a_fault_nothing_is_taken_for_verified, 1);
     add_loop(s, "runs", after_a_fault_runs_are_verified_at_each_use, 1);
     add_loop(s, "cursors", a_cursor_under_which_its_page_is_lost_says_so, 14);
+    add_loop(s, "copy", a_copy_of_a_lost_page_is_none, 2);
     add_loop(s, "threads", threads_that_read_get_right_records_or_an_error, 6);
     return s;
 }

@@ -9,9 +9,11 @@
 
 #include "guard_db.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "fault_os.h"
 #include "shell.h"
 #include "txn/lockfile_layout.h"
 
@@ -279,6 +281,37 @@ START_TEST(kvctl_says_what_happened_and_exits_with_status_3)
 }
 END_TEST
 
+/* Whatever call fails: an error, or an env; and no handler without one. */
+START_TEST(an_open_that_fails_leaves_nothing_behind)
+{
+    struct sigaction before;
+    struct sigaction after;
+    unsigned failed = 0;
+    bool fired = true;
+
+    ck_ok(kv_env_close(env));
+    ck_assert_int_eq(sigaction(SIGBUS, NULL, &before), 0);
+    fault_install();
+    for (unsigned n = 1; fired; n++) {
+        int rc;
+
+        fault_arm(FAULT_ANY, n, EIO);
+        rc = try_open(KV_GUARD, &env);
+        fired = fault_fired();
+        fault_disarm();
+        if (!rc)
+            ck_ok(kv_env_close(env));
+        failed += rc != 0;
+        ck_assert_int_eq(sigaction(SIGBUS, NULL, &after), 0);
+        ck_assert(after.sa_handler == before.sa_handler);
+    }
+    env = NULL;
+    fault_remove();
+    ck_assert_uint_gt(failed, 10);
+    is_whole_after_restore();
+}
+END_TEST
+
 static void setup_kvctl(void)
 {
     shell_setup();
@@ -302,6 +335,7 @@ static Suite *suite(void)
     add_loop(s, "lock writer", a_lock_file_cut_under_a_writer_lets_nothing_be_committed, 1);
     add_loop(s, "two", one_envs_damage_is_not_anothers, 1);
     add_loop(s, "without", an_env_without_the_option_ends_as_ever, 1);
+    add_loop(s, "open", an_open_that_fails_leaves_nothing_behind, 1);
     add_loop(s, "fork", a_forked_child_is_guarded_for_itself, 1);
     harness_add_fixture(s, "kvctl", kvctl_says_what_happened_and_exits_with_status_3, setup_kvctl,
                         teardown_kvctl);

@@ -60,6 +60,9 @@ static int copy_pages(struct copy *copy, const uint8_t *bytes, uint64_t count)
             rc = kvi_os->write_stream(copy->fd, bytes ? bytes : copy->zeros, part << shift);
         else if (bytes)
             rc = kvi_os->write_at(copy->fd, bytes, part << shift, copy->pgno_next << shift);
+        if (rc == EFAULT && bytes) /* the kernel's word for what is a SIGBUS to us */
+            rc = kvi_corrupt(copy->txn->env->path, copy->pgno_next,
+                             "this page, or one that follows, could not be read");
         if (rc)
             return rc;
         copy->pgno_next += part;
