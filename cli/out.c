@@ -96,5 +96,9 @@ int out_finish(int status)
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }
+    if (out_error == EFAULT) { /* bytes of the database that the kernel could not read */
+        message("the database could not be read: it was cut short, or its storage failed");
+        return STATUS_DATABASE;
+    }
     return status_failed("cannot write to stdout: %s", strerror(out_error));
 }

@@ -312,6 +312,29 @@ START_TEST(an_open_that_fails_leaves_nothing_behind)
 }
 END_TEST
 
+/* A value that goes to the pipe from where it is mapped. */
+START_TEST(kvctl_does_so_for_a_large_value_too)
+{
+    uint8_t *bytes = malloc(BIG_BYTES);
+    struct kv_val key = {3, (char[]){"big"}};
+    struct kv_val value = {BIG_BYTES, bytes};
+    struct kv_txn *txn;
+
+    memset(bytes, 'v', BIG_BYTES);
+    ck_ok(kv_txn_begin(env, KV_WRITE, NULL, &txn));
+    ck_ok(kv_put(txn, KV_MAIN_TABLE, &key, &value, 0));
+    ck_ok(kv_txn_commit(txn));
+    free(bytes);
+    ck_ok(kv_env_close(env));
+    env = NULL;
+    expect(3, NULL,
+           "mkfifo pipe; { \"$K\" get --raw a.db big > pipe; echo $? > status; } & exec 3< pipe; "
+           "head -c 1000 <&3 > /dev/null; truncate -s 16384 a.db; cat <&3 > /dev/null; wait; "
+           "exit $(cat status)");
+    err_has("cut short");
+}
+END_TEST
+
 static void setup_kvctl(void)
 {
     shell_setup();
@@ -339,6 +362,7 @@ static Suite *suite(void)
     add_loop(s, "fork", a_forked_child_is_guarded_for_itself, 1);
     harness_add_fixture(s, "kvctl", kvctl_says_what_happened_and_exits_with_status_3, setup_kvctl,
                         teardown_kvctl);
+    harness_add(s, "kvctl", kvctl_does_so_for_a_large_value_too);
     return s;
 }
 
