@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whatever a file holds: opening, reading, checking, copying and changing it returns, and never
- * crashes.
+ * Whatever a file holds: opening, reading, checking, copying, salvaging and changing it returns, and
+ * never crashes.
  *
  * Input: a byte that chooses what is damaged and how it is used, then a script of edits (damage.h),
  * or, for the last choice, the file itself.
@@ -64,21 +64,70 @@ static void must_work(const struct exercise_result *result)
         exercise_fail("a sound file cannot be closed", result->close);
 }
 
+/* ---- Salvage ---- */
+
+/* Looks at all bytes that it is given. */
+static volatile uint8_t salvage_sum;
+
+static void look_at(const struct kv_val *value)
+{
+    const uint8_t *bytes = value->data;
+    uint8_t sum = 0;
+
+    for (size_t i = 0; i < value->size; i++)
+        sum = (uint8_t)(sum + bytes[i]);
+    salvage_sum = sum;
+}
+
+static int salvaged_record(void *context, const struct kv_val *key, const struct kv_val *value,
+                           enum kv_salvage_source source)
+{
+    (void)context;
+    (void)source;
+    look_at(key);
+    look_at(value);
+    return 0;
+}
+
+static int salvaged_loss(void *context, const struct kv_salvage_loss *loss)
+{
+    (void)context;
+    if (loss->from)
+        look_at(loss->from);
+    if (loss->to)
+        look_at(loss->to);
+    return 0;
+}
+
+static int salvage_file(const char *path)
+{
+    struct kv_salvage_options options = {.record = salvaged_record, .loss = salvaged_loss};
+
+    return kv_salvage(path, &options);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned choice = size ? data[0] : 0;
     struct image image = take(choice & 7u, data + (size > 0), size - (size > 0));
     struct exercise_result result;
     uint32_t flags = KV_NOLOCK | (choice & 32u ? 0 : KV_READONLY);
+    const char *path;
+    int salvaged;
 
     if (choice & 8u) {
         image.identity = (choice & 16u) != 0;
         image_measure(&image);
         image_repair(&image);
     }
-    result = exercise_file(files_put(image.bytes, image.size_bytes), flags, (choice & 64u) != 0);
+    path = files_put(image.bytes, image.size_bytes);
+    salvaged = salvage_file(path);
+    result = exercise_file(path, flags, (choice & 64u) != 0);
     free(image.bytes);
-    if ((choice & 7u) != WHOLE_FILE && size <= DAMAGE_EDIT_BYTES)
+    if ((choice & 7u) != WHOLE_FILE && size <= DAMAGE_EDIT_BYTES) {
         must_work(&result);
+        if (salvaged)
+            exercise_fail("a sound file is not salvaged whole", salvaged);
+    }
     return 0;
 }

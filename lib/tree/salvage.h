@@ -73,6 +73,7 @@ struct kvi_salvage_table {
     struct kvi_shape shape;
     bool told;  /* its record stands; false: only that there must be a main table is known */
     bool stale; /* its record is from a leaf that may be an old one */
+    bool freed; /* from one that is: its tree is not followed, the newest pages tied to it are it */
     struct kvi_salvage_loss *losses;
     size_t count; /* of losses */
     size_t room;

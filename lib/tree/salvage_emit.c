@@ -243,13 +243,14 @@ static int leaf_done(struct kvi_salvage *s)
 
 static int emit_leaf(struct kvi_salvage *s, size_t table, const uint8_t *page)
 {
+    enum kv_salvage_source source = s->tables[table].stale ? KV_SALVAGE_STALE : KV_SALVAGE_TREE;
     int rc = leaf_done(s);
 
     for (unsigned slot = 0; slot < kvi_header_count(page) && !rc; slot++) {
         struct kvi_leaf_cell cell;
 
         if (kvi_leaf_cell_at(&s->g, page, slot, &cell))
-            rc = kvi_salvage_tell_cell(s, table, &cell, KV_SALVAGE_TREE);
+            rc = kvi_salvage_tell_cell(s, table, &cell, source);
     }
     return rc;
 }
@@ -387,6 +388,8 @@ static int emit_all_unknown(struct placing *placing)
     size_t first, end;
     int rc = 0;
 
+    if (placing->count == 0)
+        return 0;
     find_placed(placing, lone, &first, &end);
     share_lone(placing, first);
     first = 0;
@@ -447,9 +450,11 @@ static int fill_table(struct kvi_salvage *s, size_t table, const struct kvi_leaf
     if (cell->kind != KVI_CELL_TABLE)
         return 0;
     rc = kvi_salvage_add_cell(s, cell);
-    if (!rc && s->table_count > before)
-        s->tables[before].stale = trust != KVI_SALVAGE_CURRENT;
-    return rc;
+    if (rc || s->table_count == before)
+        return rc;
+    s->tables[before].stale = trust != KVI_SALVAGE_CURRENT;
+    s->tables[before].freed = trust == KVI_SALVAGE_FREED;
+    return 0;
 }
 
 /* What a main table without a record is, its leaves tell. */

@@ -145,6 +145,25 @@ static void tie_to_main(struct kvi_salvage *s, uint32_t orphan)
     }
 }
 
+/* The root that an old record names is no longer the table's, but tied to what is. */
+static void tie_old_roots(struct kvi_salvage *s)
+{
+    for (size_t i = 0; i < s->table_count; i++) {
+        const struct kvi_table_record *record = &s->tables[i].record;
+        unsigned level = record->depth ? record->depth - 1u : 0;
+        const uint8_t *page;
+        uint32_t orphan;
+
+        if (!s->tables[i].freed || !record->depth ||
+            kvi_salvage_page(s, record->root, level ? KVI_PAGE_BRANCH : KVI_PAGE_LEAF, level,
+                             &page))
+            continue;
+        orphan = find_orphan(s, record->root.pgno);
+        if (orphan != UINT32_MAX)
+            own_group(s, orphan, (uint32_t)i + 1);
+    }
+}
+
 /* Claimed pages that are bad, and nothing says what they were. */
 static bool has_gaps(const struct kvi_salvage *s)
 {
@@ -173,6 +192,7 @@ int kvi_salvage_orphans(struct kvi_salvage *s)
         else
             tie_to_main(s, (uint32_t)i);
     }
+    tie_old_roots(s);
     s->tables_all = s->has_snap && s->table_count == s->snap.tables + 1;
     s->gaps = has_gaps(s);
     return 0;

@@ -41,8 +41,13 @@ static const char *why_lost(const struct kvi_salvage *s, size_t table, struct kv
 {
     enum kvi_page_type type = loss->level ? KVI_PAGE_BRANCH : KVI_PAGE_LEAF;
     const uint8_t *page;
-    const char *what = kvi_salvage_page(s, ref, type, loss->level, &page);
+    const char *what;
 
+    if (!s->tables[table].told)
+        return "no snapshot tells of its root";
+    if (s->tables[table].freed)
+        return "the newest record of the table is lost";
+    what = kvi_salvage_page(s, ref, type, loss->level, &page);
     if (!what)
         what = kvi_node_check_shape(&s->g, &s->tables[table].shape, page);
     if (!what && s->owners[ref.pgno])
@@ -76,9 +81,7 @@ int kvi_salvage_tell_child(struct kvi_salvage *s, size_t table, const struct kvi
         struct kv_salvage_loss told = {.pgno = ref.pgno ? ref.pgno : KVI_NO_PGNO,
                                        .pages = ref.pgno ? 1 : 0,
                                        .level = loss->level,
-                                       .what = s->tables[table].told
-                                                   ? why_lost(s, table, ref, loss)
-                                                   : "no snapshot tells of its root"};
+                                       .what = why_lost(s, table, ref, loss)};
 
         told.from = tell_bound(s, table, low, room, &from);
         told.to = tell_bound(s, table, high, room + 2 * (size_t)s->g.key_bytes_max, &to);

@@ -272,6 +272,10 @@ int kvi_salvage_mark(struct kvi_salvage *s, size_t table)
     if (record->depth == 0)
         return 0;
     place.level = record->depth - 1u;
+    if (s->tables[table].freed) { /* how deep the tree is by now is not known */
+        place.level = place.level ? place.level : 1;
+        return add_loss(&s->tables[table], &place);
+    }
     rc = mark_child(s, table, &path, ref, s->has_snap ? s->snap.txnid : UINT64_MAX, &place);
     while (!rc && path.depth > 0) {
         struct step *step = &path.steps[path.depth - 1];

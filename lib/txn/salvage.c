@@ -4,8 +4,9 @@
  *
  * The page size is what a meta slot says, else the one at which a sound page stands where its header
  * says. The snapshot is the newest that a meta slot names and that can be read, else the newest
- * snapshot page that is left. One whose flush was not known to have ended (an unsealed meta) gives
- * way to the other slot's if it is not whole and that one is: as in recovery.
+ * snapshot page that is left. Whether its flush was known to have ended does not count: most files
+ * end with a meta that is not sealed, and where recovery would go back a commit for one bad page,
+ * a salvage keeps the rest of it.
  *
  * No env, no lock file, nothing is written. Nobody else may write to the file meanwhile.
  */
@@ -26,7 +27,6 @@
 struct candidate {
     struct kvi_ref ref; /* tag 0: not known */
     uint64_t txnid;
-    bool sealed;
 };
 
 struct metas {
@@ -86,8 +86,7 @@ static void read_metas(const struct kvi_salvage *s, struct metas *metas)
             metas->state[i] = kvi_meta_decode(bytes, &metas->slot[i]);
         if (metas->state[i] == KVI_META_OK)
             metas->by_age[metas->count++] =
-                (struct candidate){metas->slot[i].snap, metas->slot[i].txnid,
-                                   kvi_meta_sealed(&metas->slot[i])};
+                (struct candidate){metas->slot[i].snap, metas->slot[i].txnid};
     }
     if (metas->count == 2 && metas->by_age[1].txnid > metas->by_age[0].txnid) {
         struct candidate newer = metas->by_age[1];
@@ -175,73 +174,33 @@ static bool load_snapshot(struct kvi_salvage *s, const struct candidate *candida
     return true;
 }
 
-/* Forgets what was found out with another snapshot. */
-static void forget(struct kvi_salvage *s)
-{
-    for (size_t i = 0; i < s->table_count; i++) {
-        free(s->tables[i].name);
-        free(s->tables[i].losses);
-    }
-    s->table_count = 0;
-    s->has_snap = false;
-    for (uint64_t pgno = 0; pgno < s->pages; pgno++) {
-        s->kinds[pgno] &= KVI_SALVAGE_KIND_MASK;
-        s->owners[pgno] =
-            pgno == 0 || pgno == s->g.meta_pgno_1 ? KVI_SALVAGE_SYSTEM : KVI_SALVAGE_NOBODY;
-    }
-}
-
-/* Finds out what of the snapshot stands. *lost_out: how many places do not. */
-static int mark_all(struct kvi_salvage *s, bool *map_damaged_out, uint64_t *lost_out)
+/* Finds out what of the snapshot stands. */
+static int mark_all(struct kvi_salvage *s, bool *map_damaged_out)
 {
     int rc = s->has_snap ? kvi_salvage_map(s, map_damaged_out) : 0;
 
-    *lost_out = 0;
     if (!rc)
         rc = kvi_salvage_add(s, NULL, s->has_snap ? &s->snap.main : NULL);
-    for (size_t i = 0; i < s->table_count && !rc; i++) {
+    for (size_t i = 0; i < s->table_count && !rc; i++)
         rc = kvi_salvage_mark(s, i);
-        *lost_out += s->tables[i].count;
-    }
     return rc;
 }
 
 /* The newest snapshot page that is left. */
 static bool find_snapshot(struct kvi_salvage *s)
 {
-    struct candidate best = {{0, 0}, 0, true};
+    struct candidate best = {{0, 0}, 0};
 
     for (uint64_t pgno = 1; pgno < s->pages; pgno++) {
-        const struct candidate here = {{pgno, 0}, 0, true};
+        const struct candidate here = {{pgno, 0}, 0};
 
         if (kvi_salvage_kind(s, pgno) != KVI_PAGE_SNAPSHOT)
             continue;
         if (load_snapshot(s, &here) && s->snap.txnid > best.txnid)
-            best = (struct candidate){{pgno, 0}, s->snap.txnid, true};
+            best = (struct candidate){{pgno, 0}, s->snap.txnid};
     }
     s->has_snap = false;
     return best.ref.pgno != 0 && load_snapshot(s, &best);
-}
-
-/* Follows the newer one of the two unless it is not whole, need not be, and the other one is. */
-static int choose(struct kvi_salvage *s, const struct metas *metas, bool *map_damaged)
-{
-    const struct candidate *newer = &metas->by_age[0], *older = &metas->by_age[1];
-    uint64_t lost, lost_older;
-    int rc = mark_all(s, map_damaged, &lost);
-
-    if (rc || lost == 0 || !s->newest || newer->sealed)
-        return rc;
-    forget(s);
-    if (load_snapshot(s, older)) {
-        s->newest = false;
-        rc = mark_all(s, map_damaged, &lost_older);
-        if (rc || lost_older == 0)
-            return rc;
-        forget(s);
-    }
-    s->newest = true;
-    return load_snapshot(s, newer) ? mark_all(s, map_damaged, &lost) : KV_ECORRUPT;
 }
 
 /* What is lost of the file's own pages. */
@@ -279,20 +238,15 @@ static int tell_file(struct kvi_salvage *s, const struct metas *metas, bool map_
 static int find_trees(struct kvi_salvage *s, const struct metas *metas)
 {
     bool map_damaged = false;
-    uint64_t lost;
     int rc;
 
     for (unsigned i = 0; i < metas->count && !s->has_snap; i++) {
         if (load_snapshot(s, &metas->by_age[i]))
             s->newest = i == 0 && metas->count == 2;
     }
-    if (s->newest) {
-        rc = choose(s, metas, &map_damaged);
-    } else {
-        if (!s->has_snap)
-            (void)find_snapshot(s);
-        rc = mark_all(s, &map_damaged, &lost);
-    }
+    if (!s->has_snap)
+        (void)find_snapshot(s);
+    rc = mark_all(s, &map_damaged);
     if (!rc)
         rc = tell_file(s, metas, map_damaged);
     return rc ? rc : kvi_salvage_find_tables(s);
