@@ -296,10 +296,9 @@ struct kv_finding {
     uint64_t pgno;     /* the page, UINT64_MAX if it is none */
     const char *table; /* name of the table, "" main table, NULL none */
     const char *what;  /* text; this and the keys are valid during the call */
-    /* The keys that stand, or stood, in and below the page: from `from` (inclusive) to `to`, NULL:
-     * the table's end. Made from the separators in the branch pages above, so that they need not be
-     * keys that ever were; with KV_DUPLICATES values of `to` may be among them. Nothing is said
-     * (NULL) of findings that are about no page of a tree. */
+    /* The keys in and below the page: from `from` to before `to`, NULL: the table's end, or it is no
+     * page of a tree. Made from separators, so that they need not be keys that ever were; with
+     * KV_DUPLICATES values of `to` may be among them. */
     const struct kv_val *from;
     const struct kv_val *to;
     int record; /* 1: the value of one record, whose key is in both */
@@ -365,15 +364,15 @@ KV_CHECKED int kv_env_readers_clear(struct kv_env *env, uint64_t *cleared_out);
 
 /* Where a record that is salvaged comes from. */
 enum kv_salvage_source {
-    KV_SALVAGE_TREE = 1, /* its table's tree, as it stands in the newest snapshot */
-    KV_SALVAGE_LEAF = 2, /* a leaf that no branch leads to, but the newest snapshot claims it */
-    KV_SALVAGE_STALE = 3 /* a leaf, perhaps old or deleted: only where nothing newer is left */
+    KV_SALVAGE_TREE = 1, /* its table's tree, as it stands in the snapshot that is followed */
+    KV_SALVAGE_LEAF = 2, /* a leaf that no branch leads to, but that snapshot claims */
+    KV_SALVAGE_STALE = 3 /* may be old, or deleted since: only where nothing surer is left */
 };
 
 struct kv_salvage_table {
     const char *name; /* NULL: the main table, or with `unknown` not known */
     uint64_t unknown; /* 0, or the number of a table of which only leaves are left */
-    /* Of an unknown one what its leaves tell: order (comparator ""), KV_DUPLICATES, align. */
+    /* What it is; if unknown what leaves tell: order (comparator ""), KV_DUPLICATES, align. */
     const struct kv_table_options *options;
     uint64_t sequence;  /* see kv_sequence */
     uint64_t entries;   /* records that it had, named tables among them; 0: none, or not known */
@@ -381,42 +380,35 @@ struct kv_salvage_table {
     int stale;          /* the table itself is known from a KV_SALVAGE_STALE record */
 };
 
-/* Something that could not be reached. */
+/* Something that could not be reached; valid during the call. */
 struct kv_salvage_loss {
-    uint64_t pgno;     /* first page, UINT64_MAX if it is none */
-    uint64_t pages;    /* how many */
-    const char *table; /* name of the table, "" main table, NULL none or not known */
-    uint32_t level;    /* of the page in its tree: 0 a leaf; above, all that was below it */
-    int record;        /* 1: the value of one record alone; `from` is its key */
-    /* Keys that the range begins with (inclusive) and ends before; NULL: the table's end. Made from
-     * separators, so that they need not be keys that ever were. With KV_DUPLICATES values of `to`
-     * may be among what is lost too. Filled from other leaves, as far as those are left. */
-    const struct kv_val *from;
-    const struct kv_val *to;
-    const char *what; /* text; all of this is valid during the call */
+    uint64_t pgno;             /* first page, UINT64_MAX if it is none */
+    uint64_t pages;            /* how many */
+    const char *table;         /* as in kv_finding */
+    const char *what;          /* text */
+    const struct kv_val *from; /* the keys, as in kv_finding, */
+    const struct kv_val *to;   /* and likewise */
+    uint32_t level;            /* in its tree: 0 a leaf; above, all that was below it */
+    int record;                /* as in kv_finding */
 };
 
-/* Any may be NULL. A result other than 0 stops the salvage, which returns it. */
+/* Any may be NULL. A result other than 0 stops the salvage, which returns it. `table` is called for
+ * each table, then follow its records and losses by key; unknown ones come last, and losses that
+ * are about no table first. `progress` counts each page of the file twice. */
 struct kv_salvage_options {
-    /* Called for each table, then follow its records and losses, by key; unknown ones come last,
-     * and what is about no table first. */
     int (*table)(void *context, const struct kv_salvage_table *table);
     int (*record)(void *context, const struct kv_val *key, const struct kv_val *value,
                   enum kv_salvage_source source);
     int (*loss)(void *context, const struct kv_salvage_loss *loss);
-    kv_progress_fn *progress; /* units are pages, each twice */
-    void *context;            /* handed to all */
+    kv_progress_fn *progress;
+    void *context; /* handed to all */
 };
 
-/* Gets the records out of a damaged file, without opening it as a database: reads it as it is,
- * with no lock file and no recovery, and never writes to it. Nobody may write to it meanwhile. Meta
- * slots, snapshot, branches, leaves, parts of the space map or the end of the file may be gone: a
- * table is read by its tree where that stands, and else from leaf pages that nothing refers to any
- * more, of the newest first (docs/SALVAGE.md). Custom orders need no comparators. Keys and values
- * are valid during the call.
- *
- * 0: all was reached; KV_ECORRUPT: not all, as told by `loss`; KV_ENOTDB: nothing that is a
- * database; KV_EVERSION, ENOENT, EISDIR ... `options` may be NULL. */
+/* Gets the records out of a damaged file: reads it as it is, with no lock file and no recovery, and
+ * never writes to it; nobody may write to it meanwhile. Whatever is gone: a table is read by its tree
+ * where that stands, else from leaf pages that are left, the newest first (docs/SALVAGE.md). Keys
+ * and values are valid during the call. KV_ECORRUPT: not all was reached, as `loss` told; KV_ENOTDB:
+ * nothing of a database; KV_EVERSION, ENOENT, EISDIR ... `options` may be NULL. */
 KV_CHECKED int kv_salvage(const char *path, const struct kv_salvage_options *options);
 
 /* ---- Transactions -------------------------------------------------------------------------- */

@@ -26,9 +26,10 @@ static void make_tables(void)
 /* Zeroes page `pgno` of a copy, bad.kv. */
 static void lose_page(unsigned long long pgno)
 {
-    expect(0, "",
-           "cp a.kv bad.kv && dd if=/dev/zero of=bad.kv bs=%u seek=%llu count=1 conv=notrunc 2>/dev/null",
-           PAGE, pgno);
+    expect(
+        0, "",
+        "cp a.kv bad.kv && dd if=/dev/zero of=bad.kv bs=%u seek=%llu count=1 conv=notrunc 2>/dev/null",
+        PAGE, pgno);
 }
 
 /* The last page of this type and level in the file. */
@@ -82,7 +83,8 @@ END_TEST
 START_TEST(a_file_without_meta_slots_opens_no_more_but_is_salvaged)
 {
     make_tables();
-    expect(0, "", "cp a.kv bad.kv && dd if=/dev/zero of=bad.kv bs=512 count=1 conv=notrunc 2>/dev/null");
+    expect(0, "",
+           "cp a.kv bad.kv && dd if=/dev/zero of=bad.kv bs=512 count=1 conv=notrunc 2>/dev/null");
     expect(0, "", "dd if=/dev/zero of=bad.kv bs=512 seek=128 count=1 conv=notrunc 2>/dev/null");
     expect(3, NULL, "$K scan bad.kv");
     expect(1, "", "$K salvage bad.kv new.kv");
