@@ -216,8 +216,11 @@ KV_API int kv_env_close(struct kv_env *env);
  * that is stored: kv_limit_set). A file that is shorter than the minimum grows to it at once or,
  * if somebody else is writing, with our next write txn. A maximum below what is in use only stops
  * growth. KV_EBUSY while this env has a write txn open. KV_ESIZELIMIT: the minimum is past the
- * reservation. */
+ * reservation. kv_env_on_full has `fn` asked in the middle of a write txn's call when the file meets
+ * its limit: it gives a larger maximum or 0, and may use the env in read txns only. */
 KV_CHECKED int kv_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_size_bytes);
+typedef uint64_t kv_full_fn(void *context, uint64_t limit_bytes);
+KV_CHECKED int kv_env_on_full(struct kv_env *env, kv_full_fn *fn, void *context);
 
 /* Makes everything committed before the call durable. Returns when it is; 0 also when it was. */
 KV_CHECKED int kv_env_sync(struct kv_env *env);

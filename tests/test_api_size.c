@@ -215,6 +215,57 @@ START_TEST(resize_is_refused_while_the_env_writes_and_changes_nothing)
 }
 END_TEST
 
+struct raise {
+    struct kv_env *env;
+    uint64_t limit; /* what it gives */
+    uint64_t entries;
+    unsigned asked;
+};
+
+/* Looks at the database, as it may. */
+static uint64_t raise_limit(void *context, uint64_t limit_bytes)
+{
+    struct raise *raise = context;
+    struct kv_table_stat stat;
+    struct kv_txn *txn = txn_read(raise->env);
+
+    ck_assert_uint_eq(limit_bytes, raise->asked ? 3 * MIB : MIB);
+    ck_ok(kv_table_stat(txn, KV_MAIN_TABLE, &stat));
+    raise->entries = stat.entries;
+    kv_txn_abort(txn);
+    raise->asked++;
+    return raise->limit;
+}
+
+START_TEST(who_is_asked_at_the_limit_may_raise_it_in_the_middle_of_a_txn)
+{
+    struct raise raise = {.limit = 3 * MIB};
+    struct kv_txn *txn;
+
+    options.max_size_bytes = MIB;
+    raise.env = opened("size.db");
+    ck_rc(kv_env_on_full(NULL, raise_limit, &raise), KV_EINVAL);
+    ck_ok(kv_env_on_full(raise.env, raise_limit, &raise));
+    ck_ok(try_fill(raise.env, 0, 100, 1000));
+    ck_assert_uint_eq(raise.asked, 0);
+    ck_ok(try_fill(raise.env, 100, 1900, 1000));
+    ck_assert_uint_eq(raise.asked, 1);
+    ck_assert_uint_eq(raise.entries, 100);
+    ck_assert_uint_eq(env_info(raise.env).max_size_bytes, 3 * MIB);
+    ck_rc(try_fill(raise.env, 2000, 2000, 1000), KV_ESIZELIMIT);
+    ck_assert_uint_ge(raise.asked, 2);
+    txn = txn_write(raise.env);
+    ck_rc(kv_env_on_full(raise.env, NULL, NULL), KV_EBUSY);
+    kv_txn_abort(txn);
+    ck_ok(kv_env_on_full(raise.env, NULL, NULL));
+    raise.asked = 0;
+    ck_rc(try_fill(raise.env, 2000, 2000, 1000), KV_ESIZELIMIT);
+    ck_assert_uint_eq(raise.asked, 0);
+    env_sound(raise.env);
+    env_close(raise.env);
+}
+END_TEST
+
 /* The txn that met the limit, done again in the same process. */
 START_TEST(after_the_limit_was_met_a_larger_one_lets_the_same_txn_through)
 {
@@ -562,6 +613,7 @@ static Suite *suite(void)
     tcase_add_test(least, memory_databases_have_a_least_size_as_well);
     tcase_add_test(resize, resize_makes_a_file_longer_at_once_and_lets_it_shrink_again);
     tcase_add_test(resize, resize_is_refused_while_the_env_writes_and_changes_nothing);
+    tcase_add_test(resize, who_is_asked_at_the_limit_may_raise_it_in_the_middle_of_a_txn);
     tcase_add_loop_test(resize, after_the_limit_was_met_a_larger_one_lets_the_same_txn_through,
                         KV_DURABLE, KV_NONE + 1);
     tcase_add_test(resize, a_limit_below_what_is_used_only_stops_growth);

@@ -79,6 +79,19 @@ int kv_env_resize(struct kv_env *env, uint64_t min_size_bytes, uint64_t max_size
     return env_end(env, faults, rc);
 }
 
+int kv_env_on_full(struct kv_env *env, kv_full_fn *fn, void *context)
+{
+    int rc = env_usable(env);
+
+    if (rc)
+        return rc;
+    if (atomic_load(&env->writing))
+        return kvi_error(KV_EBUSY, "%s: a write txn of this env is open", env->path);
+    env->full = fn;
+    env->full_context = context;
+    return 0;
+}
+
 int kv_env_info(struct kv_env *env, struct kv_env_info *info_out)
 {
     uint64_t faults;

@@ -77,6 +77,8 @@ static int put_kv(MDB_cursor *cursor, const MDB_val *key, struct kv_val *value, 
 {
     struct kv_val k = {key->mv_size, key->mv_data};
 
+    if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        kvi_lmdb_weigh(&cursor->txn->env->weight, key->mv_size, value->size);
     for (unsigned loosened = 0;; loosened++) {
         int rc = kv_cursor_put(cursor->kv, &k, value, flags);
 
@@ -208,6 +210,8 @@ static int put_current(MDB_cursor *cursor, const MDB_val *data)
         return EINVAL;
     if (place == KVI_LMDB_PAST || place == KVI_LMDB_BEHIND_VALUES)
         return MDB_NOTFOUND;
+    if (!(kvi_lmdb_cursor_flags(cursor) & MDB_DUPSORT))
+        kvi_lmdb_weigh(&cursor->txn->env->weight, 0, data->mv_size);
     rc = kv_cursor_put(cursor->kv, NULL, &value, KV_AT_CURSOR);
     if (!rc)
         cursor->state &= KVI_LMDB_VALUES_END | KVI_LMDB_END;

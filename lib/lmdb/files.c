@@ -18,21 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILES_SLACK_PAGES 32u /* beside LMDB's pages: metas, snapshots, their maps */
-#define FILES_SLACK_SHARE 32u /* and one page in so many: trees that are cut in other places */
+#define FILES_LEAST_PAGES 2u /* LMDB's metas */
 #define FILES_RESERVE_MIN                                                                          \
     ((uint64_t)1 << 40)                   /* bytes of address space, what kv.h takes by itself */
 #define FILES_MAP_MAX ((uint64_t)1 << 46) /* bytes: no process has room for more */
 #define FILES_FILLED_MIN 65536u           /* bytes: a new database has a meta slot there */
 #define FILES_RESERVE_SHARE 8u            /* of what a process may have at most */
 #define FILES_GUARD_TRIES 200             /* a millisecond each */
-
-uint64_t kvi_lmdb_limit(size_t mapsize)
-{
-    uint64_t pages = mapsize / KVI_LMDB_PAGE;
-
-    return (pages + pages / FILES_SLACK_SHARE + FILES_SLACK_PAGES) * KVI_LMDB_PAGE;
-}
 
 /* ---- The guard ---- */
 
@@ -103,28 +95,41 @@ static int cut_file(MDB_env *env, size_t size)
     return kv_env_trim(env->kv, 0, &cut);
 }
 
+/* What is in use fits into the largest map that was ever asked for, as LMDB counts, though the file
+ * may be longer. */
+static size_t size_least(const MDB_env *env, const struct kvi_lmdb_peek *peek, size_t size)
+{
+    uint64_t least = kvi_lmdb_pages(&peek->stat) * env->page_size;
+
+    if (peek->kept.mapsize && least > peek->kept.mapsize)
+        least = peek->kept.mapsize;
+    if (least < FILES_LEAST_PAGES * KVI_LMDB_PAGE)
+        least = FILES_LEAST_PAGES * KVI_LMDB_PAGE;
+    return size < least ? (size_t)least : size;
+}
+
 int kvi_lmdb_files_size(MDB_env *env, size_t size)
 {
     struct kvi_lmdb_peek peek;
     bool writable = (env->flags & MDB_WRITEMAP) != 0;
-    uint64_t least;
+    uint64_t limit;
     int rc = kvi_lmdb_peek(env, &peek);
 
     if (rc)
         return rc;
     if (!size)
         size = peek.kept.mapsize ? (size_t)peek.kept.mapsize : KVI_LMDB_MAPSIZE;
-    least = kvi_lmdb_pages(&peek.stat) * env->page_size;
-    if (size < least)
-        size = (size_t)least;
+    size = size_least(env, &peek, size);
     if (size > FILES_MAP_MAX)
         return ENOMEM;
-    rc = kv_env_resize(env->kv, writable ? size : 0, kvi_lmdb_limit(size));
+    limit = kvi_lmdb_limit(size);
+    rc = kv_env_resize(env->kv, writable ? size : 0, limit);
     if (!rc && writable)
         rc = cut_file(env, size);
     if (rc)
         return rc == KV_ESIZELIMIT ? ENOMEM : kvi_lmdb_result(rc);
     env->mapsize = size;
+    atomic_store(&env->limit, limit);
     return 0;
 }
 
@@ -268,7 +273,9 @@ int kvi_lmdb_files_open(MDB_env *env, mdb_mode_t mode)
         env->page_size = info.page_size;
     if (!rc)
         rc = open_again(env, mode, &info);
-    return rc ? rc : kvi_lmdb_files_size(env, env->mapsize);
+    if (!rc)
+        rc = kvi_lmdb_files_size(env, env->mapsize);
+    return rc ? rc : kvi_lmdb_result(kv_env_on_full(env->kv, kvi_lmdb_full, env));
 }
 
 void kvi_lmdb_files_close(MDB_env *env)

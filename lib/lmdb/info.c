@@ -58,11 +58,13 @@ uint64_t kvi_lmdb_pages(const struct kv_env_stat *stat)
 
 bool kvi_lmdb_outgrown(const MDB_env *env, struct kv_txn *kv)
 {
+    struct kvi_lmdb_kept kept;
     struct kv_env_stat stat;
 
-    if (kv_env_stat(kv, &stat))
+    if (kv_env_stat(kv, &stat) || stat.pages_end * env->page_size <= atomic_load(&env->limit))
         return false;
-    return stat.pages_end * env->page_size > kvi_lmdb_limit(env->mapsize);
+    /* The file may be longer than the map: room.c. */
+    return kvi_lmdb_kept(kv, &kept) == 0 && kept.mapsize > env->mapsize;
 }
 
 void kvi_lmdb_stat_fill(const struct kv_table_stat *stat, MDB_stat *stat_out)

@@ -125,6 +125,18 @@ struct kvi_lmdb_peek {
     struct kvi_lmdb_kept kept;
 };
 
+/* Records packed one behind the other: whole pages, and the bytes of the one that is not full. */
+struct kvi_lmdb_packed {
+    uint64_t pages;
+    uint32_t filled;
+};
+
+/* How many pages they take here, and how many in LMDB. */
+struct kvi_lmdb_weight {
+    struct kvi_lmdb_packed ours;
+    struct kvi_lmdb_packed lmdbs;
+};
+
 struct MDB_env {
     struct kv_env *kv; /* NULL: not open */
     char *path;        /* as given to mdb_env_open */
@@ -137,6 +149,8 @@ struct MDB_env {
     pid_t pid;          /* of the process that opened it */
     uint32_t page_size; /* bytes */
     size_t mapsize;     /* bytes; before open what was set, 0: nothing */
+    _Atomic(uint64_t) limit;       /* of the file, bytes: kvi_lmdb_limit, or raised by room.c */
+    struct kvi_lmdb_weight weight; /* what the write txn put */
     unsigned maxreaders;
     MDB_dbi maxdbs;           /* named tables */
     atomic_uint readers_seen; /* most readers that were ever met: mdb_env_info */
@@ -261,9 +275,13 @@ int kvi_lmdb_files_keep(const MDB_env *env, struct kv_txn *kv);
 /* files.c: what is kept so. */
 int kvi_lmdb_kept(struct kv_txn *kv, struct kvi_lmdb_kept *kept_out);
 
-/* files.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
+/* room.c: the limit of the data file, in bytes, for a map of `mapsize`: LMDB's pages and what this
  * format needs beside them. */
 uint64_t kvi_lmdb_limit(size_t mapsize);
+/* room.c: a kv_full_fn; the context is the env. */
+uint64_t kvi_lmdb_full(void *context, uint64_t limit_bytes);
+/* room.c: a record that is put, of a table without duplicates. */
+void kvi_lmdb_weigh(struct kvi_lmdb_weight *weight, size_t key_bytes, size_t value_bytes);
 
 /* readers.c: a read txn's kv txn, on the newest snapshot. Without MDB_NOTLS it is the calling
  * thread's, made on need, and *thread_out is set (NULL else); MDB_BAD_RSLOT: that is busy, or a

@@ -108,6 +108,8 @@ KVI_LMDB_API int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data,
     rc = kvi_lmdb_ready(txn, dbi);
     if (KVI_LMDB_UNLIKELY(rc))
         return rc;
+    if (!(table_flags & MDB_DUPSORT))
+        kvi_lmdb_weigh(&txn->env->weight, key->mv_size, data->mv_size);
     rc = kv_put(txn->kv, table->kv, kvi_lmdb_val(key), kvi_lmdb_val(data),
                 put_flags(flags, table_flags));
     if (KVI_LMDB_LIKELY(!rc)) {

@@ -243,6 +243,7 @@ static int begin_write(MDB_env *env, unsigned flags, MDB_txn **txn_out)
         kv_txn_abort(kv);
         return rc;
     }
+    memset(&env->weight, 0, sizeof(env->weight));
     txn->kv = kv;
     txn->flags = 0;
     txn->id = kvi_lmdb_txnid(kv_txn_id(kv));

@@ -57,10 +57,12 @@ struct kv_env {
     _Atomic(uint64_t) min_size_bytes; /* 0: none; writer changes it */
     _Atomic(uint64_t) max_size_bytes; /* this env's own, 0: none; writer changes it */
     uint64_t stored_limit_bytes;      /* writer: the base's, 0: none */
-    _Atomic(bool) writing;            /* a write txn of this env is open; writer */
-    _Atomic(uint64_t) users;          /* txns, and calls under way, that may touch the mapping */
-    _Atomic(bool) remapping;          /* the mapping is being replaced: nobody may become a user */
-    pthread_mutex_t remap_mutex;      /* held while remapping is set */
+    kv_full_fn *full;                 /* writer: asked at the limit, NULL: nobody */
+    void *full_context;
+    _Atomic(bool) writing;       /* a write txn of this env is open; writer */
+    _Atomic(uint64_t) users;     /* txns, and calls under way, that may touch the mapping */
+    _Atomic(bool) remapping;     /* the mapping is being replaced: nobody may become a user */
+    pthread_mutex_t remap_mutex; /* held while remapping is set */
 };
 
 /* A snapshot taken from its word: page found in the map, verified, decoded. */

@@ -73,13 +73,30 @@ static uint64_t grow_target(const struct kv_env *env, uint64_t bytes_now, uint64
     return target < bytes_limit ? target : bytes_limit;
 }
 
+static uint64_t limit_now(const struct kv_env *env)
+{
+    return kvi_env_limit(env, env->stored_limit_bytes) & ~(uint64_t)(env->geometry.page_size - 1);
+}
+
+/* Whoever set the limit may raise it. */
+static uint64_t limit_raised(struct kv_env *env, uint64_t limit)
+{
+    uint64_t raised = env->full(env->full_context, limit);
+
+    if (raised <= limit)
+        return limit;
+    atomic_store(&env->max_size_bytes, raised);
+    return limit_now(env);
+}
+
 int kvi_env_grow(struct kv_env *env, uint64_t page_end)
 {
     uint64_t needed = page_end << env->geometry.page_shift;
     uint64_t now = atomic_load(&env->file_bytes);
-    uint64_t limit = kvi_env_limit(env, env->stored_limit_bytes);
+    uint64_t limit = limit_now(env);
 
-    limit &= ~(uint64_t)(env->geometry.page_size - 1);
+    if (needed > limit && env->full)
+        limit = limit_raised(env, limit);
     if (page_end > env->map.pages_max || needed > limit)
         return kvi_error(KV_ESIZELIMIT, "%s would grow past its limit of %llu bytes", env->path,
                          (unsigned long long)limit);
