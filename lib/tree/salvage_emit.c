@@ -173,7 +173,8 @@ static enum place place_cell(const struct kvi_salvage *s, const struct kvi_shape
 static int fill(struct kvi_salvage *s, size_t table, const struct kvi_salvage_loss *loss,
                 fill_fn *fn)
 {
-    const struct kvi_shape *shape = &s->tables[table].shape;
+    /* a copy: fn may add tables, and they move then */
+    const struct kvi_shape shape = s->tables[table].shape;
     uint8_t *room = malloc(s->g.key_bytes_max);
     enum kvi_salvage_trust trust;
     struct kvi_leaf_cell cell;
@@ -181,13 +182,13 @@ static int fill(struct kvi_salvage *s, size_t table, const struct kvi_salvage_lo
     int rc = room ? 0 : kvi_error(ENOMEM, "no memory to fill what is lost");
 
     while (!rc && kvi_sweep_peek(s->sweep, &cell, &trust, &pgno)) {
-        enum place place = place_cell(s, shape, &cell, loss, room);
+        enum place place = place_cell(s, &shape, &cell, loss, room);
         bool old_counts = loss->level == 0 || s->gaps;
 
         if (place == PLACE_BEHIND)
             break;
         /* a key of a custom order cannot be told to lie in the lost range */
-        if (!kvi_shape_searchable(shape))
+        if (!kvi_shape_searchable(&shape))
             old_counts = old_counts && trust == KVI_SALVAGE_UNSURE;
         if (place == PLACE_INSIDE && (trust == KVI_SALVAGE_CURRENT || old_counts))
             rc = fn(s, table, &cell, trust, loss);
