@@ -130,6 +130,11 @@ static_check() {
         -D_GNU_SOURCE -D__cppcheck__ -D__x86_64__ -D__GLIBC__ -Iinclude -Ilib lib cli
 }
 
+# A fault that does not apply any more is a fault that nobody looks for.
+planted() {
+    scripts/planted.sh check
+}
+
 shell() {
     ! command -v shellcheck >/dev/null || shellcheck scripts/*.sh .ci/run
 }
@@ -138,6 +143,7 @@ check layers layers
 check sizes sizes
 check format format
 check header header
+check planted planted
 check warnings-gcc warnings gcc
 check warnings-clang warnings clang
 check symbols symbols

@@ -415,6 +415,31 @@ END_TEST
 
 /* ---- To a descriptor ---- */
 
+START_TEST(a_copy_survives_a_power_cut_once_it_was_made)
+{
+    const char *path = tmp_path("to.db");
+    struct record_image image = {0};
+    struct kv_txn *txn = txn_read(env);
+    bool durable = false;
+    int file;
+
+    fault_install();
+    fault_record(true);
+    ck_ok(copy_with(txn, path, both[_i]));
+    fault_record(false);
+    file = recorder_file_at(recorder_count(), path, &durable);
+    ck_assert_int_ge(file, 0);
+    ck_assert(durable);
+    ck_assert_uint_eq(recorder_state(recorder_count(), file, record_keep_none, NULL, &image), 0);
+    record_image_write(&image, path);
+    record_image_release(&image);
+    recorder_reset();
+    fault_remove();
+    is_sound_copy(path, txn_digest(txn));
+    kv_txn_abort(txn);
+}
+END_TEST
+
 START_TEST(a_copy_to_a_files_descriptor_is_whole)
 {
     struct kv_copy_options options = {.flags = both[_i]};
@@ -516,6 +541,7 @@ static Suite *suite(void)
         the_copy_has_the_mode_that_was_asked_for,
         a_stopped_copy_leaves_nothing_behind,
         a_copy_on_a_full_or_failing_disk_leaves_nothing_behind,
+        a_copy_survives_a_power_cut_once_it_was_made,
         a_copy_to_a_files_descriptor_is_whole,
         a_copy_through_a_pipe_is_whole,
         descriptors_that_cannot_be_written_are_what_the_kernel_says,

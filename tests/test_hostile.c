@@ -204,6 +204,133 @@ START_TEST(a_bitmap_of_the_base_that_calls_itself_a_large_run_is_not_read_past_i
 }
 END_TEST
 
+/* ---- The space map ---- */
+
+/* FORMAT section 7. */
+#define SNAP_PAGES_USED 40u
+#define SNAP_PAGES_MAP 48u
+
+struct map_forged {
+    uint8_t *snap;
+    uint8_t *entry; /* of the first region, in the snapshot page */
+    uint8_t *bits;  /* of that region */
+};
+
+static struct map_forged map_of(const struct image *image)
+{
+    struct map_forged map = {NULL, NULL, NULL};
+    uint8_t *bitmap;
+
+    ck_assert(image_has_one_snapshot(image));
+    map.snap = image_page(image, kvi_ref_load(image_meta(image, 0) + IMAGE_META_SNAP).pgno);
+    map.entry = map.snap + KVI_SNAP_ENTRIES;
+    bitmap = image_page(image, kvi_map_entry_load(map.entry).ref.pgno);
+    ck_assert_uint_eq(kvi_header_type(bitmap), KVI_PAGE_BITMAP);
+    map.bits = bitmap + KVI_HEADER_BYTES;
+    return map;
+}
+
+static void add64(uint8_t *at, uint64_t more)
+{
+    kvi_le_store64(at, kvi_le_load64(at) + more);
+}
+
+static void claim_free_page(struct image *image)
+{
+    struct map_forged map = map_of(image);
+    uint64_t pgno = 1;
+
+    while (map.bits[pgno / 8] >> pgno % 8 & 1)
+        pgno++;
+    ck_assert_uint_lt(pgno, kvi_le_load64(map.snap + IMAGE_SNAP_PAGE_END));
+    map.bits[pgno / 8] |= (uint8_t)(1 << pgno % 8);
+}
+
+static void unclaim_root(struct image *image)
+{
+    struct map_forged map = map_of(image);
+    uint64_t root = kvi_ref_load(map.snap + IMAGE_SNAP_MAIN).pgno;
+
+    map.bits[root / 8] &= (uint8_t) ~(1 << root % 8);
+}
+
+static void miscount_free(struct image *image)
+{
+    struct map_forged map = map_of(image);
+    struct kvi_map_entry entry = kvi_map_entry_load(map.entry);
+
+    entry.free_pages++;
+    kvi_map_entry_store(map.entry, &entry);
+}
+
+static void miscount_run(struct image *image)
+{
+    struct map_forged map = map_of(image);
+    struct kvi_map_entry entry = kvi_map_entry_load(map.entry);
+
+    entry.free_run--;
+    kvi_map_entry_store(map.entry, &entry);
+}
+
+static void miscount_used(struct image *image)
+{
+    add64(map_of(image).snap + SNAP_PAGES_USED, 1);
+}
+
+static void miscount_map(struct image *image)
+{
+    add64(map_of(image).snap + SNAP_PAGES_MAP, 1);
+}
+
+static void raise_end(struct image *image)
+{
+    (void)append_pages(image, 1);
+}
+
+static const struct {
+    void (*forge)(struct image *image);
+    const char *found;
+} map_faults[] = {
+    {claim_free_page, "claimed but not reached"},   {unclaim_root, "in use but not claimed"},
+    {miscount_free, "wrong count of free pages"},   {miscount_run, "wrong longest free run"},
+    {miscount_used, "wrong count of pages in use"}, {miscount_map, "wrong count of map pages"},
+    {raise_end, "above the highest page in use"},
+};
+
+enum { MAP_FAULTS = sizeof map_faults / sizeof map_faults[0] };
+
+struct wanted_finding {
+    const char *text;
+    bool found;
+};
+
+static int look_for(void *context, const struct kv_finding *finding)
+{
+    struct wanted_finding *wanted = context;
+
+    wanted->found |= strstr(finding->what, wanted->text) != NULL;
+    return 0;
+}
+
+START_TEST(the_check_tells_of_each_wrong_bit_and_number_of_the_space_map)
+{
+    struct image image = base_make(BASE_CLOSED, tmp_dir());
+    struct wanted_finding wanted = {map_faults[_i].found, false};
+    struct kv_check_options options = {.finding = look_for, .context = &wanted};
+    struct kv_env *env;
+    int rc;
+
+    map_faults[_i].forge(&image);
+    image_repair(&image);
+    env = open_copy(files_put(image.bytes, image.size_bytes), KV_NOLOCK | KV_READONLY, &rc);
+    ck_ok(rc);
+    ck_rc(kv_env_check(env, &options), KV_ECORRUPT);
+    ck_assert_msg(wanted.found, "\"%s\" was not told", wanted.text);
+    ck_ok(kv_env_close(env));
+    free(image.bytes);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("hostile");
@@ -213,6 +340,8 @@ static Suite *suite(void)
     harness_add(s, "forged", a_root_whose_first_cell_is_nowhere_is_damage);
     harness_add(s, "forged",
                 a_bitmap_of_the_base_that_calls_itself_a_large_run_is_not_read_past_its_end);
+    harness_add_loop(s, "map", the_check_tells_of_each_wrong_bit_and_number_of_the_space_map, 0,
+                     MAP_FAULTS);
     return s;
 }
 

@@ -13,7 +13,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,6 +129,49 @@ START_TEST(writes_that_the_kernel_cuts_short_are_not_taken_for_success)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
     ck_assert_uint_eq(file_size(tmp_path("limited")), 6);
+}
+END_TEST
+
+/* The kernel's pwritev, or one that writes no more than this at a call, as the kernel does past 2 GiB. */
+static size_t writev_bytes_max;
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    size_t done = 0;
+
+    if (!writev_bytes_max)
+        return syscall(SYS_pwritev, fd, parts, (long)count, (long)offset, 0L);
+    for (int i = 0; i < count && done < writev_bytes_max; i++) {
+        size_t rest = writev_bytes_max - done;
+        size_t size = parts[i].iov_len < rest ? parts[i].iov_len : rest;
+        ssize_t put = pwrite(fd, parts[i].iov_base, size, offset + (off_t)done);
+
+        if (put < 0)
+            return put;
+        done += (size_t)put;
+    }
+    return (ssize_t)done;
+}
+
+START_TEST(writes_that_the_kernel_cuts_short_go_on_where_it_stopped)
+{
+    char one[] = "one ", two[] = "two ", three[] = "three";
+    struct iovec parts[] = {{one, 4}, {two, 4}, {two, 0}, {three, 5}};
+
+    for (size_t max = 1; max <= 13; max++) {
+        int fd = open_new("short");
+        char data[16] = "";
+        size_t got = 0;
+
+        writev_bytes_max = max;
+        ck_ok(os->writev_at(fd, parts, 4, 2));
+        writev_bytes_max = 0;
+        ck_ok(os->read_at(fd, data, sizeof data, 0, &got));
+        ck_assert_uint_eq(got, 15);
+        ck_assert_mem_eq(data + 2, "one two three", 13);
+        ck_ok(os->close(fd));
+        ck_assert_int_eq(unlink(tmp_path("short")), 0);
+    }
 }
 END_TEST
 
@@ -661,6 +706,7 @@ static Suite *suite(void)
     harness_add(s, "files", read_past_the_end_gives_a_smaller_count);
     harness_add(s, "files", writev_writes_its_parts_in_order);
     harness_add(s, "files", writes_that_the_kernel_cuts_short_are_not_taken_for_success);
+    harness_add(s, "files", writes_that_the_kernel_cuts_short_go_on_where_it_stopped);
     harness_add(s, "files", stream_writes_wait_for_a_slow_reader);
     harness_add(s, "files", flushes_work_on_files_and_folders_and_fail_on_nothing);
     harness_add(s, "files", truncate_grows_with_zeros_and_cuts);

@@ -4,6 +4,7 @@
  */
 #include "lockfile_help.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 
 #include "base/limits.h"
@@ -97,6 +98,73 @@ START_TEST(nothing_visible_is_told_as_zero)
     ck_ok(kvi_reader_claim(u.l, &slot));
     ck_assert_uint_eq(kvi_reader_pin(u.l, slot), 0);
     kvi_reader_release(u.l, slot);
+    user_close(&u);
+}
+END_TEST
+
+/* ---- Pins beside a writer -------------------------------------------------------------------- */
+
+#define RACE_ROUNDS 200000u /* a processor without the fence goes wrong in one of some hundred */
+#define RACE_SECONDS 5u /* where both threads share a processor there are few rounds in any time */
+
+/* A writer that names one snapshot after another, and looks at the reader's slot behind each. */
+struct race {
+    struct kvi_shared *shared;
+    struct kvi_reader_slot *slot;
+    _Atomic(uint64_t) looked; /* when this one was named: what the slot said is in `pinned` */
+    _Atomic(uint64_t) pinned;
+    _Atomic(uint64_t) answered; /* up to here the reader has looked what the writer saw */
+    _Atomic(bool) stop;
+};
+
+static void *name_and_look(void *context)
+{
+    struct race *race = context;
+
+    for (uint64_t word = 2; !atomic_load(&race->stop); word++) {
+        for (uint64_t i = word % 97; i > 0; i--)
+            atomic_signal_fence(memory_order_seq_cst);
+        atomic_store(&race->shared->visible, word);
+        atomic_thread_fence(memory_order_seq_cst);
+        atomic_store(&race->pinned, atomic_load(&race->slot->word));
+        atomic_store(&race->looked, word);
+        while (atomic_load(&race->answered) < word && !atomic_load(&race->stop))
+            ;
+    }
+    return NULL;
+}
+
+/* Whoever holds snapshot n after n + 1 was named was seen by the writer that named it: or its pages
+ * would be used again under it. */
+START_TEST(a_pin_that_stands_is_seen_by_the_writer_that_named_the_next_snapshot)
+{
+    const char *data = new_data("a");
+    struct race race = {.shared = NULL};
+    uint64_t end_ns;
+    pthread_t writer;
+    struct user u;
+
+    ck_ok(user_open(data, NULL, &u));
+    publish(&u, 1);
+    ck_ok(kvi_reader_claim(u.l, &race.slot));
+    race.shared = kvi_lockfile_shared(u.l);
+    ck_assert_int_eq(pthread_create(&writer, NULL, name_and_look, &race), 0);
+    end_ns = kvi_os->monotonic_ns() + RACE_SECONDS * 1000000000ull;
+    for (uint64_t i = 0; i < RACE_ROUNDS && kvi_os->monotonic_ns() < end_ns; i++) {
+        uint64_t word = kvi_reader_pin(u.l, race.slot);
+        uint64_t next;
+
+        while ((next = atomic_load(&race.looked)) <= atomic_load(&race.answered))
+            ;
+        if (word < next && atomic_load(&race.pinned) != word)
+            ck_abort_msg("%" PRIu64 " is held, and the writer of %" PRIu64 " saw %" PRIu64, word,
+                         next, atomic_load(&race.pinned));
+        kvi_reader_unpin(race.slot);
+        atomic_store(&race.answered, next);
+    }
+    atomic_store(&race.stop, true);
+    ck_assert_int_eq(pthread_join(writer, NULL), 0);
+    kvi_reader_release(u.l, race.slot);
     user_close(&u);
 }
 END_TEST
@@ -515,6 +583,7 @@ static Suite *suite(void)
     harness_add(s, "pin", pin_is_the_newest_visible_and_is_seen);
     harness_add(s, "pin", nothing_visible_is_told_as_zero);
     harness_add(s, "pin", scan_ends_with_the_result_of_its_function);
+    harness_add(s, "race", a_pin_that_stands_is_seen_by_the_writer_that_named_the_next_snapshot);
     harness_add(s, "slots", thread_gets_the_slot_that_it_released);
     harness_add(s, "slots", release_ends_the_pin);
     harness_add(s, "slots", tables_grow_and_no_slot_is_given_twice);

@@ -178,6 +178,30 @@ START_TEST(where_linking_by_descriptor_fails_a_temporary_name_is_used)
 }
 END_TEST
 
+/* What a power cut right after creation leaves: the name, and behind it a whole database. */
+START_TEST(a_new_database_survives_a_power_cut_once_it_was_created)
+{
+    struct record_image image = {0};
+    bool durable = false;
+    int file;
+
+    fault_record(true);
+    if (_i == 1)
+        fault_arm(FAULT_LINK_FD, 1, ENOENT); /* by a temporary name */
+    ck_ok(create(4096));
+    ck_assert_int_eq(fault_fired(), _i == 1);
+    fault_record(false);
+    file = recorder_file_at(recorder_count(), path, &durable);
+    ck_assert_int_ge(file, 0);
+    ck_assert(durable);
+    ck_assert_uint_eq(recorder_state(recorder_count(), file, record_keep_none, NULL, &image), 0);
+    record_image_write(&image, path);
+    record_image_release(&image);
+    recorder_reset();
+    ck_ok(peek());
+}
+END_TEST
+
 START_TEST(a_missing_folder_is_told)
 {
     struct kvi_geometry g;
@@ -398,6 +422,7 @@ static Suite *suite(void)
     harness_add_loop(s, "create",
                      where_there_are_no_nameless_files_a_temporary_name_is_used_and_removed, 0, 3);
     harness_add(s, "create", where_linking_by_descriptor_fails_a_temporary_name_is_used);
+    harness_add_loop(s, "create", a_new_database_survives_a_power_cut_once_it_was_created, 0, 2);
     harness_add(s, "create", a_missing_folder_is_told);
     harness_add_fixture(s, "peek", an_empty_file_is_no_database, start, stop);
     harness_add_loop(s, "peek", other_bytes_are_no_database, 0, 8);
