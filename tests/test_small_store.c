@@ -106,6 +106,29 @@ START_TEST(it_may_be_forbidden)
 }
 END_TEST
 
+static unsigned mappings_of(const char *file)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[1024];
+    unsigned count = 0;
+
+    while (maps && fgets(line, sizeof(line), maps))
+        count += strstr(line, file) != NULL;
+    if (maps)
+        fclose(maps);
+    return count;
+}
+
+START_TEST(a_close_leaves_no_mapping)
+{
+    ck_assert_uint_gt(stores_of(env, ROUNDS, KV_NONE), 0);
+    ck_assert_uint_gt(mappings_of(path), 0);
+    db_close(env);
+    ck_assert_uint_eq(mappings_of(path), 0);
+    env = db_open(path, 0);
+}
+END_TEST
+
 START_TEST(runs_and_spilled_pages_are_stored_as_well)
 {
     fault_arm(FAULT_STORE, 0, 0);
@@ -354,6 +377,7 @@ static Suite *suite(void)
     harness_add(s, "when", memory_databases_are_stored_in_every_mode);
     harness_add_loop(s, "when", it_may_be_forbidden, 0, 2);
     harness_add(s, "when", runs_and_spilled_pages_are_stored_as_well);
+    harness_add(s, "when", a_close_leaves_no_mapping);
     harness_add_fixture(s, "failures", pages_that_the_cache_may_lack_are_written, start, stop);
     harness_add_loop(s, "failures", a_store_that_fails_is_written_and_no_other_is_tried, 0, 4);
     harness_add_loop(s, "failures", without_mapping_or_pipe_pages_are_written, 0, 5);

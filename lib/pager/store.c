@@ -155,14 +155,14 @@ void kvi_store_free(struct kvi_store *store, bool forked)
 {
     if (!store)
         return;
-    if (store->piped)
-        kvi_os->store_close(&store->way);
     kvi_guard_remove(store->guarded);
     store->guarded = NULL;
     if (!forked) {
         window_close(store);
         (void)kvi_os->unmap(store->known, known_bytes(store));
     }
+    if (store->piped) /* which forgets where the window was */
+        kvi_os->store_close(&store->way);
     free(store);
 }
 
