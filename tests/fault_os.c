@@ -162,12 +162,19 @@ static int write_noted(int fd, const void *data, size_t size_bytes, uint64_t off
     return rc;
 }
 
+/* How much a write that fails has written. Of a disk that is gone no sector is torn: what takes back
+ * a torn write fails as well. */
+static size_t part_of(size_t size_bytes)
+{
+    return armed_from ? size_bytes / 2 / 512 * 512 : size_bytes / 2;
+}
+
 static int fault_write_at(int fd, const void *data, size_t size_bytes, uint64_t offset)
 {
     int rc = fault(FAULT_WRITE);
 
     if (rc && partial_writes) {
-        (void)write_noted(fd, data, size_bytes / 2, offset);
+        (void)write_noted(fd, data, part_of(size_bytes), offset);
     }
     return rc ? rc : write_noted(fd, data, size_bytes, offset);
 }
@@ -197,7 +204,7 @@ static int fault_writev_at(int fd, const struct iovec *parts, int count, uint64_
     if (!rc) {
         rc = write_noted(fd, block, size, offset);
     } else if (partial_writes) {
-        (void)write_noted(fd, block, size / 2, offset);
+        (void)write_noted(fd, block, part_of(size), offset);
     }
     free(block);
     return rc;
@@ -450,11 +457,14 @@ static int fault_map(int fd, uint64_t offset, uint64_t size_bytes, bool writable
     return rc ? rc : real->map(fd, offset, size_bytes, writable, address_out);
 }
 
+/* One that fails has unmapped all the same: what is left of a file's mapping would hold the file's
+ * locks, and the kernel refuses only where a part has to be split off from a neighbour. */
 static int fault_unmap(void *address, uint64_t size_bytes)
 {
     int rc = fault(FAULT_UNMAP);
+    int real_rc = real->unmap(address, size_bytes);
 
-    return rc ? rc : real->unmap(address, size_bytes);
+    return rc ? rc : real_rc;
 }
 
 static int fault_map_anon(uint64_t size_bytes, void **address_out)
@@ -539,6 +549,9 @@ static int fault_lock(int fd, enum kvi_os_lock kind, uint64_t offset, uint64_t s
 {
     int rc = fault(FAULT_LOCK);
 
+    if (kind == KVI_OS_UNLOCK && (rc == EAGAIN || armed_from)) {
+        rc = 0; /* none but us holds it, and a disk that is gone has no part in it */
+    }
     return rc ? rc : real->lock(fd, kind, offset, size_bytes);
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "fault_os.h"
 #include "txn/lockfile_impl.h"
 
 typedef int lock_fn(struct kvi_lockfile *, uint32_t);
@@ -62,6 +63,27 @@ START_TEST(timed_wait_ends_in_time)
     unlock_gate[_i](b.l);
     ck_ok(lock_gate[_i](a.l, 30));
     unlock_gate[_i](a.l);
+    user_close(&b);
+    user_close(&a);
+}
+END_TEST
+
+START_TEST(an_unlock_that_fails_is_done_again)
+{
+    const char *data = new_data("a");
+    struct user a;
+    struct user b;
+
+    ck_ok(user_open(data, NULL, &a));
+    ck_ok(user_open(data, NULL, &b));
+    ck_ok(lock_gate[_i](a.l, 0));
+    fault_install();
+    fault_arm(FAULT_LOCK, 1, ENOLCK);
+    unlock_gate[_i](a.l);
+    ck_assert(fault_fired());
+    fault_remove();
+    ck_ok(lock_gate[_i](b.l, 0));
+    unlock_gate[_i](b.l);
     user_close(&b);
     user_close(&a);
 }
@@ -327,6 +349,7 @@ static Suite *suite(void)
     Suite *s = suite_create("lockfile_locks");
 
     harness_add_loop(s, "holder", try_is_busy_while_held_by_this_or_another_env, 0, 2);
+    harness_add_loop(s, "holder", an_unlock_that_fails_is_done_again, 0, 2);
     harness_add_loop(s, "holder", timed_wait_ends_in_time, 0, 2);
     harness_add_loop(s, "threads", threads_get_the_lock_in_the_order_in_which_they_came, 0, 2);
     harness_add(s, "threads", any_thread_may_unlock);

@@ -26,6 +26,7 @@
 #define WANTED_MS 20u      /* how long a waiter's stamp is believed: some askings */
 #define SLEEP_US_FIRST 20u /* waits for opening and growing: from here doubled ... */
 #define SLEEP_US_MAX 1000u /* ... to here */
+#define UNLOCK_TRIES 100   /* a moment without memory is over by then */
 
 /* A point in time until which to wait. */
 struct deadline {
@@ -65,9 +66,15 @@ int kvi_lock_byte(struct kvi_lockfile *lockfile, uint64_t byte, uint32_t timeout
     return rc ? kvi_error(rc, "%s: %s", lockfile->lock.path, kvi_strerror(rc)) : 0;
 }
 
+/* The kernel takes memory even to unlock, and what stayed locked would stop others for as long as
+ * we live: so it is asked again for a while. */
 void kvi_unlock_byte(struct kvi_lockfile *lockfile, uint64_t byte)
 {
-    (void)kvi_os->lock(lockfile->lock.fd, KVI_OS_UNLOCK, byte, 1);
+    for (int i = 0; i < UNLOCK_TRIES; i++) {
+        if (!kvi_os->lock(lockfile->lock.fd, KVI_OS_UNLOCK, byte, 1))
+            return;
+        (void)kvi_os->sleep_us(SLEEP_US_FIRST);
+    }
 }
 
 /* ---- The threads' queue ---- */
