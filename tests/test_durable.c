@@ -184,6 +184,35 @@ START_TEST(the_first_commit_after_an_open_is_durable_in_every_mode)
 }
 END_TEST
 
+/* ---- A flush that could not be begun ---- */
+
+/* The txn has its name by then: an error would say that nothing of it is there. */
+START_TEST(a_commit_whose_flush_cannot_be_begun_is_unknown_or_waits_for_the_next)
+{
+    enum kv_durability durability = _i ? KV_LAZY : KV_DURABLE;
+    unsigned unknown = 0;
+    uint64_t n = 0;
+    bool fired;
+
+    env->options.lazy_sync_bytes = 1;
+    do {
+        int rc;
+
+        db_put(env, 1, 1, SMALL);
+        fault_arm(FAULT_LOCK, ++n, ENOLCK);
+        rc = db_try_put(env, 1, 2, SMALL, durability);
+        fired = fault_fired();
+        fault_disarm();
+        unknown += rc == KV_EUNKNOWN;
+        db_put(env, 2, 1, SMALL);
+        if (rc != KV_EUNKNOWN)
+            ck_assert_uint_eq(db_version(env, 1), rc ? 1 : 2);
+    } while (fired);
+    ck_assert_uint_eq(unknown > 0, durability == KV_DURABLE);
+    db_check(env);
+}
+END_TEST
+
 /* ---- Closing ---- */
 
 START_TEST(the_last_close_leaves_both_slots_at_the_newest_one_sealed)
@@ -719,6 +748,9 @@ static Suite *suite(void)
 
     harness_add_fixture(s, "point", points_alternate_between_the_slots_and_name_their_base, start,
                         stop);
+    harness_add_loop(s, "point",
+                     a_commit_whose_flush_cannot_be_begun_is_unknown_or_waits_for_the_next, 0,
+                     2);
     harness_add(s, "point", a_small_commit_is_one_flush_and_a_large_one_two);
     harness_add(s, "point", pages_are_handed_over_before_the_meta_and_flushed_after);
     harness_add(s, "point", lazy_commits_are_visible_at_once_and_flushed_by_sync);

@@ -156,6 +156,21 @@ static int commit_seen(const struct kv_txn *txn, int rc)
                      txn->env->path);
 }
 
+/* W6. The snapshot has its name: from here on the next writer builds on it, whatever fails. A durable
+ * point that could not even be begun is therefore the next one's work for a lazy commit, and leaves
+ * the outcome of a durable one open. */
+static int commit_point(const struct kv_txn *txn, uint64_t word)
+{
+    int rc = kvi_durable_point(txn->env, word);
+
+    if (!rc || rc == KV_EUNKNOWN || rc == KV_EPOISONED)
+        return rc;
+    if (txn->durability != KV_DURABLE)
+        return 0;
+    return kvi_error(KV_EUNKNOWN, "%s: committed, but not flushed: %s", txn->env->path,
+                     kvi_strerror(rc));
+}
+
 /* Names the new snapshot in the shared state: from here on the next writer builds on it. */
 static void commit_name(struct kv_txn *txn, uint64_t word)
 {
@@ -197,7 +212,7 @@ int kvi_txn_commit_write(struct kv_txn *txn)
     kvi_tables_published(txn);
     since = kvi_txn_now(txn);
     if (txn->durability == KV_DURABLE || lazy_due(txn))
-        rc = kvi_durable_point(env, word);
+        rc = commit_point(txn, word);
     else
         rc = write_back_early(txn);
     kvi_txn_lap(txn, &since, &txn->spent.flush_ns);
