@@ -20,7 +20,8 @@ B := $(BUILD)/$(MODE)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all lmdb test test-clients tests lint format bench benches fuzz fuzzers demo cov planted install install-lmdb uninstall \
+.PHONY: all lmdb test faults test-clients tests lint format bench benches fuzz fuzzers demo cov planted install \
+	install-lmdb uninstall \
 	clean help need
 
 # All cores, also where nobody thought of -j. JOBS=1 for one thing at a time.
@@ -134,6 +135,7 @@ NEED_lmdb := liblmdb-dev
 NEED_install-lmdb := $(NEED_lmdb)
 NEED_test-clients := $(NEED_lmdb)
 NEED_test := $(NEED_tests)
+NEED_faults := $(NEED_tests)
 NEED_cov := $(NEED_tests)
 NEED_planted := $(NEED_tests) patch
 NEED_bench := liblmdb-dev gnuplot-nox
@@ -234,16 +236,19 @@ TEST_KVCTL := $(if $(filter command,$(firstword $(origin TESTS))),$(findstring k
 comma := ,
 WRAP_ALLOC = $(if $(findstring oom,$(@F)),$(addprefix -Wl$(comma)--wrap=,malloc calloc realloc \
 	reallocarray aligned_alloc posix_memalign strdup strndup))
+# And those with signals in theirs interrupt calls: see tests/fault_libc.h.
+WRAP_CALLS = $(if $(findstring signals,$(@F)),$(addprefix -Wl$(comma)--wrap=,open close pread pwrite \
+	pwritev write fdatasync fsync ftruncate posix_fallocate fallocate fstatfs sync_file_range))
 
 $(B)/tests/test_small_%: $(B)/small/tests/test_small_%.o $(B)/small/libtests.a $(B)/small/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
+	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) $(WRAP_CALLS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
 
 $(B)/tests/%: $(B)/obj/tests/%.o $(B)/obj/libtests.a $(B)/libkv.a
 	$(say) LD $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
+	$(Q)$(CC) $(KV_LDFLAGS) $(LDFLAGS) $(WRAP_ALLOC) $(WRAP_CALLS) -o $@ $(filter %.o %.a,$^) $(CHECK_LIBS) -llmdb
 
 # Programs that see LMDB only by its header and -llmdb: which library that is, LD_LIBRARY_PATH says.
 BOTH_BIN := $(patsubst tests/lmdb/%.c,$(B)/tests/lmdb/%,$(BOTH_SRC))
@@ -268,6 +273,11 @@ tests: $(TEST_BIN) $(REPLAY_BIN) $(if $(and $(CLI_SRC),$(TEST_KVCTL)),$(B)/kvctl
 test: tests ## build and run every test, replay the fuzz corpora
 	@KV_TEST_SCALE=$${KV_TEST_SCALE:-$(SCALE)} KVCTL=$(abspath $(B)/kvctl) \
 		scripts/run-tests.sh $(TEST_BIN) $(REPLAY_BIN)
+
+# A file system in memory spares disks the work; KV_TEST_SCALE has no part in it.
+FAULTS := $(addprefix $(B)/tests/,test_faults test_small_faults test_faults_oom test_faults_signals)
+faults: $(FAULTS) ## let every call, each with every error, and every allocation fail; print counts
+	@for t in $(FAULTS); do echo "$$t"; KV_FAULTS=all $$t || exit 1; done
 
 # NEED=no does not reach here: what is fetched is unpacked under build, never installed.
 CLIENTS ?=

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the lives that sweeps of faults live; see fault_sweep.h. */
+#include "fault_sweep.h"
+
+#define S SWEEP_STEP
+
+const struct sweep_life sweep_lives[] = {
+    {.name = "creation",
+     .durability = KV_DURABLE,
+     .steps = {S(open), S(ledger), S(kinds), S(close), S(salvage), S(open_readonly), S(read_kinds),
+               S(close)}},
+    {.name = "durable",
+     .made = true,
+     .durability = KV_DURABLE,
+     .steps = {S(open), S(pin), S(ledger), S(values), S(nested), S(unpin), S(abort), S(no_change),
+               S(cursors), S(drop), S(settings), S(bulk), S(info), S(close)}},
+    {.name = "lazy",
+     .made = true,
+     .durability = KV_LAZY,
+     .lazy_sync_bytes = 256 << 10,
+     .steps = {S(open), S(ledger), S(kinds), S(pin), S(values), S(nested), S(sync), S(bulk),
+               S(unpin), S(large), S(second_env), S(ledger), S(close)}},
+    {.name = "none",
+     .made = true,
+     .durability = KV_NONE,
+     .steps = {S(open), S(ledger), S(kinds), S(values), S(large), S(bulk), S(lazy), S(ledger),
+               S(sync), S(none), S(close)}},
+    {.name = "spills",
+     .made = true,
+     .durability = KV_DURABLE,
+     .dirty_budget_bytes = 4096,
+     .steps = {S(open), S(large), S(nested), S(large), S(close)}},
+    {.name = "reads",
+     .made = true,
+     .durability = KV_DURABLE,
+     .steps = {S(open), S(read_kinds), S(read_txns), S(readers), S(info), S(check), S(second_env),
+               S(close), S(open_nolock), S(ledger), S(read_kinds), S(close)}},
+    {.name = "space",
+     .made = true,
+     .durability = KV_DURABLE,
+     .steps = {S(open), S(resize), S(large), S(drop), S(trim), S(bulk), S(drop), S(defragment),
+               S(close)}},
+    {.name = "copies",
+     .made = true,
+     .durability = KV_DURABLE,
+     .steps = {S(open), S(copy), S(copy_compact), S(copy_stream), S(close)}},
+    {.name = "filled",
+     .durability = KV_DURABLE,
+     .steps = {S(fill_empty), S(ledger), S(second_env), S(close), S(open_exclusive), S(ledger),
+               S(close)}},
+    {.name = "memory",
+     .memory = true,
+     .durability = KV_NONE,
+     .steps = {S(open), S(ledger), S(kinds), S(values), S(large), S(read_kinds), S(trim), S(check),
+               S(close)}},
+    {.name = "large pages",
+     .page_size = 65536,
+     .durability = KV_LAZY,
+     .flags = KV_NOWRITEMAP | KV_NODATALOCK,
+     .steps = {S(open), S(ledger), S(kinds), S(values), S(sync), S(bulk), S(read_kinds), S(close)}},
+    {.name = "guarded",
+     .made = true,
+     .flags = KV_GUARD,
+     .durability = KV_NONE,
+     .steps = {S(open), S(ledger), S(read_kinds), S(large), S(sync), S(copy), S(close)}},
+};
+
+unsigned sweep_lives_count(void)
+{
+    return sizeof(sweep_lives) / sizeof(sweep_lives[0]);
+}
