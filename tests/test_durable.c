@@ -749,8 +749,7 @@ static Suite *suite(void)
     harness_add_fixture(s, "point", points_alternate_between_the_slots_and_name_their_base, start,
                         stop);
     harness_add_loop(s, "point",
-                     a_commit_whose_flush_cannot_be_begun_is_unknown_or_waits_for_the_next, 0,
-                     2);
+                     a_commit_whose_flush_cannot_be_begun_is_unknown_or_waits_for_the_next, 0, 2);
     harness_add(s, "point", a_small_commit_is_one_flush_and_a_large_one_two);
     harness_add(s, "point", pages_are_handed_over_before_the_meta_and_flushed_after);
     harness_add(s, "point", lazy_commits_are_visible_at_once_and_flushed_by_sync);
