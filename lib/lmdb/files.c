@@ -130,6 +130,7 @@ int kvi_lmdb_files_size(MDB_env *env, size_t size)
         return rc == KV_ESIZELIMIT ? ENOMEM : kvi_lmdb_result(rc);
     env->mapsize = size;
     atomic_store(&env->limit, limit);
+    env->weighed_bytes = 0;
     return 0;
 }
 

@@ -151,6 +151,8 @@ struct MDB_env {
     size_t mapsize;     /* bytes; before open what was set, 0: nothing */
     _Atomic(uint64_t) limit;       /* of the file, bytes: kvi_lmdb_limit, or raised by room.c */
     struct kvi_lmdb_weight weight; /* what the write txn put */
+    uint64_t put_bytes;            /* so much was put by txns before, with their pages' rest */
+    uint64_t weighed_bytes;        /* put_bytes when nothing was gained by weighing; 0: not yet */
     unsigned maxreaders;
     MDB_dbi maxdbs;           /* named tables */
     atomic_uint readers_seen; /* most readers that were ever met: mdb_env_info */
@@ -280,6 +282,8 @@ int kvi_lmdb_kept(struct kv_txn *kv, struct kvi_lmdb_kept *kept_out);
 uint64_t kvi_lmdb_limit(size_t mapsize);
 /* room.c: a kv_full_fn; the context is the env. */
 uint64_t kvi_lmdb_full(void *context, uint64_t limit_bytes);
+/* room.c: a write txn begins. */
+void kvi_lmdb_weight_begin(MDB_env *env);
 /* room.c: a record that is put, of a table without duplicates. */
 void kvi_lmdb_weigh(struct kvi_lmdb_weight *weight, size_t key_bytes, size_t value_bytes);
 

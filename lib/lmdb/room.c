@@ -15,8 +15,11 @@
  */
 #include "lmdb/lmdb_impl.h"
 
+#include <string.h>
+
 #define ROOM_SLACK_PAGES 32u /* beside LMDB's pages: metas, snapshots, their maps */
 #define ROOM_SLACK_SHARE 32u /* and one page in so many: trees that are cut in other places */
+#define ROOM_AGAIN_SHARE 64u /* of the map, that is put before a full one is weighed again */
 #define ROOM_SAMPLE 32768u   /* records from each end of a table that are looked at */
 
 /* Bytes of a page for cells with their slots; the largest such cell; what a cell has beside key and
@@ -167,19 +170,42 @@ uint64_t kvi_lmdb_limit(size_t mapsize)
     return limit_of(mapsize, 1);
 }
 
+static uint64_t put_bytes(const MDB_env *env)
+{
+    const struct kvi_lmdb_packed *put = &env->weight.ours;
+
+    return env->put_bytes + put->pages * KVI_LMDB_PAGE + put->filled;
+}
+
+void kvi_lmdb_weight_begin(MDB_env *env)
+{
+    env->put_bytes = put_bytes(env);
+    memset(&env->weight, 0, sizeof(env->weight));
+}
+
+/* A program that lives with a full map meets its limit again and again. */
+static bool weighed_just_now(const MDB_env *env)
+{
+    return env->weighed_bytes &&
+           put_bytes(env) - env->weighed_bytes < env->mapsize / ROOM_AGAIN_SHARE;
+}
+
 uint64_t kvi_lmdb_full(void *context, uint64_t limit_bytes)
 {
     MDB_env *env = context;
     struct weighing weighing = {NULL, 0, 0};
     uint64_t limit;
 
-    if (env->page_size != KVI_LMDB_PAGE || kvi_lmdb_cramped(env))
+    if (env->page_size != KVI_LMDB_PAGE || kvi_lmdb_cramped(env) || weighed_just_now(env))
         return limit_bytes;
+    env->weighed_bytes = put_bytes(env);
     weighing_add(&weighing, &env->weight, 1);
     if (weigh_snapshot(env, &weighing) || weighing.ours <= weighing.lmdbs || weighing.lmdbs <= 0)
         return limit_bytes;
     limit = limit_of(env->mapsize, weighing.ours / weighing.lmdbs);
-    if (limit > atomic_load(&env->limit))
+    if (limit > atomic_load(&env->limit)) {
         atomic_store(&env->limit, limit);
+        env->weighed_bytes = 0;
+    }
     return limit;
 }

@@ -243,7 +243,7 @@ static int begin_write(MDB_env *env, unsigned flags, MDB_txn **txn_out)
         kv_txn_abort(kv);
         return rc;
     }
-    memset(&env->weight, 0, sizeof(env->weight));
+    kvi_lmdb_weight_begin(env);
     txn->kv = kv;
     txn->flags = 0;
     txn->id = kvi_lmdb_txnid(kv_txn_id(kv));
