@@ -523,6 +523,8 @@ START_TEST(what_is_no_database_is_told)
 }
 END_TEST
 
+static unsigned losses_told;
+
 static int stop_at(void *context, const struct kv_val *key, const struct kv_val *value,
                    enum kv_salvage_source source)
 {
@@ -541,6 +543,43 @@ START_TEST(the_result_of_a_callback_ends_it)
 
     file_write(damaged, file, file_bytes);
     ck_rc(kv_salvage(damaged, &options), 77);
+}
+END_TEST
+
+static int cut_at(void *context, const struct kv_val *key, const struct kv_val *value,
+                  enum kv_salvage_source source)
+{
+    unsigned *left = context;
+
+    (void)key;
+    (void)value;
+    (void)source;
+    if ((*left)-- == 0)
+        ck_assert_int_eq(truncate(damaged, 8192), 0);
+    return 0;
+}
+
+static int count_loss(void *context, const struct kv_salvage_loss *loss)
+{
+    (void)context;
+    losses_told += loss->what != NULL;
+    return 0;
+}
+
+/* The sanitizers let SIGBUS be: the same in every mode. */
+START_TEST(a_file_cut_while_it_is_salvaged_is_a_loss_and_not_the_end_of_the_process)
+{
+    for (unsigned at = 0; at < 40; at += 3) {
+        unsigned left = at;
+        struct kv_salvage_options options = {.record = cut_at,
+                                             .loss = count_loss,
+                                             .context = &left};
+
+        losses_told = 0;
+        file_write(damaged, file, file_bytes);
+        ck_rc(kv_salvage(damaged, &options), KV_ECORRUPT);
+        ck_assert_uint_gt(losses_told, 0);
+    }
 }
 END_TEST
 
@@ -572,6 +611,7 @@ static Suite *suite(void)
         {"random", sectors_and_bytes_damaged_at_random_never_give_a_wrong_record},
         {"overflow", a_damaged_large_value_is_lost_alone},
         {"calls", the_result_of_a_callback_ends_it},
+        {"cut", a_file_cut_while_it_is_salvaged_is_a_loss_and_not_the_end_of_the_process},
         {"calls", the_file_is_left_as_it_was_and_no_other_is_made},
     };
     Suite *s = suite_create("salvage");

@@ -32,6 +32,7 @@
 #include "format/shape.h"
 #include "format/snap.h"
 #include "kv.h"
+#include "os/guard.h"
 
 /* kvi_salvage.kinds: enum kvi_page_type of a sound page, or: */
 #define KVI_SALVAGE_BAD 0u /* no sound page stands there */
@@ -92,7 +93,10 @@ struct kvi_salvage {
     const struct kv_salvage_options *options;
     const char *path;
     int fd;
-    const uint8_t *base; /* the file, mapped */
+    const uint8_t *base;            /* the file, mapped */
+    struct kvi_guard_mark mark;     /* raised by pages that could not be had */
+    struct kvi_guard_slot *guarded; /* the mapping, NULL: not guarded */
+    bool guard_entered;
     uint64_t size_bytes;
     uint64_t pages; /* whole ones */
     struct kvi_geometry g;

@@ -8,7 +8,8 @@
  * end with a meta that is not sealed, and where recovery would go back a commit for one bad page,
  * a salvage keeps the rest of it.
  *
- * No env, no lock file, nothing is written. Nobody else may write to the file meanwhile.
+ * No env, no lock file, nothing is written. Nobody else may write to the file meanwhile. The mapping is
+ * guarded (docs/GUARD.md): a page that cannot be had is zeros, which no checksum fits, and a loss.
  */
 #include "txn/salvage.h"
 
@@ -65,8 +66,23 @@ static int map_file(struct kvi_salvage *s)
     return 0;
 }
 
+static int guard_file(struct kvi_salvage *s)
+{
+    struct kvi_guard_area area = {.base = (void *)(uintptr_t)s->base,
+                                  .size_bytes = s->size_bytes,
+                                  .unit_bytes = KVI_PAGE_SIZE_MIN,
+                                  .kind = KVI_GUARD_DATA};
+    int rc = kvi_guard_enter();
+
+    s->guard_entered = !rc;
+    return rc ? rc : kvi_guard_add(&s->mark, &area, &s->guarded);
+}
+
 static void close_file(struct kvi_salvage *s)
 {
+    kvi_guard_remove(s->guarded);
+    if (s->guard_entered)
+        kvi_guard_leave();
     if (s->base)
         (void)kvi_os->unmap((void *)(uintptr_t)s->base, s->size_bytes);
     if (s->fd >= 0)
@@ -252,12 +268,26 @@ static int find_trees(struct kvi_salvage *s, const struct metas *metas)
     return rc ? rc : kvi_salvage_find_tables(s);
 }
 
+/* A page may go after its checksum was right: what was handed out of it is not to be trusted. */
+static int tell_faults(struct kvi_salvage *s)
+{
+    uint64_t faults = kvi_guard_faults(&s->mark);
+
+    if (!faults)
+        return 0;
+    return kvi_salvage_tell_loss(
+        s, KVI_SALVAGE_NO_TABLE, atomic_load(&s->mark.page) * KVI_PAGE_SIZE_MIN >> s->g.page_shift,
+        faults, "not to be read any more: a record written last may hold zeros of them");
+}
+
 int kvi_salvage(const char *path, const struct kv_salvage_options *options)
 {
     struct kvi_salvage s = {.options = options, .path = path, .fd = -1};
     struct metas metas = {.count = 0};
     int rc = map_file(&s);
 
+    if (!rc)
+        rc = guard_file(&s);
     if (!rc) {
         read_metas(&s, &metas);
         rc = set_page_size(&s, &metas);
@@ -268,6 +298,8 @@ int kvi_salvage(const char *path, const struct kv_salvage_options *options)
         rc = find_trees(&s, &metas);
     if (!rc)
         rc = kvi_salvage_emit(&s);
+    if (!rc)
+        rc = tell_faults(&s);
     kvi_salvage_release(&s);
     close_file(&s);
     if (s.stopped)
