@@ -59,6 +59,19 @@ static void on_alarm(int signo)
 
 /* ---- What a process has ---- */
 
+/* Sanitizers have great mappings of their own, that come and grow. */
+#define GREAT_BYTES (SANITIZED ? UINT64_MAX : (uint64_t)1 << 28)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct holdings {
     unsigned descriptors;
     unsigned mappings; /* of files, and great ones */
@@ -88,7 +101,7 @@ static unsigned count_mappings(void)
 
         if (sscanf(line, "%llx-%llx", &first, &end) != 2)
             continue;
-        count += end - first >= (1ull << 28) || strstr(line, "memfd:") || strstr(line, tmp_dir());
+        count += (end - first >= GREAT_BYTES) || strstr(line, "memfd:") || strstr(line, tmp_dir());
     }
     if (maps)
         fclose(maps);

@@ -208,7 +208,7 @@ static int temporary_open(const char *path, uint32_t mode, char **name_out, int 
         rc = kvi_os->open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode, fd_out);
     }
     if (rc) {
-        rc = kvi_error(rc, "%s: %s", name, kvi_strerror(rc));
+        rc = kvi_error(rc, "%s: a temporary name beside it: %s", path, kvi_strerror(rc));
         free(name);
         return rc;
     }
