@@ -413,6 +413,25 @@ START_TEST(a_copy_on_a_full_or_failing_disk_leaves_nothing_behind)
 }
 END_TEST
 
+START_TEST(without_a_name_for_a_temporary_file_the_error_tells_the_target)
+{
+    bool told = false;
+    struct kv_txn *txn;
+
+    env_close(env);
+    fault_install();
+    env = env_open(tmp_path("from.db"), 0);
+    txn = txn_read(env);
+    for (uint64_t nth = 1; copy_fails_at(txn, FAULT_RANDOM, nth, both[_i]); nth++)
+        told = told || strstr(kv_error_text(), "to.db: ");
+    ck_assert(told);
+    kv_txn_abort(txn);
+    env_close(env);
+    fault_remove();
+    env = env_open(tmp_path("from.db"), 0);
+}
+END_TEST
+
 /* ---- To a descriptor ---- */
 
 START_TEST(a_copy_survives_a_power_cut_once_it_was_made)
@@ -541,6 +560,7 @@ static Suite *suite(void)
         the_copy_has_the_mode_that_was_asked_for,
         a_stopped_copy_leaves_nothing_behind,
         a_copy_on_a_full_or_failing_disk_leaves_nothing_behind,
+        without_a_name_for_a_temporary_file_the_error_tells_the_target,
         a_copy_survives_a_power_cut_once_it_was_made,
         a_copy_to_a_files_descriptor_is_whole,
         a_copy_through_a_pipe_is_whole,
