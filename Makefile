@@ -20,7 +20,7 @@ B := $(BUILD)/$(MODE)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
-.PHONY: all lmdb test faults test-clients tests lint format bench benches fuzz fuzzers demo cov planted install \
+.PHONY: model all lmdb test faults test-clients tests lint format bench benches fuzz fuzzers demo cov planted install \
 	install-lmdb uninstall \
 	clean help need
 
@@ -141,6 +141,7 @@ NEED_planted := $(NEED_tests) patch
 NEED_bench := liblmdb-dev gnuplot-nox
 NEED_benches := liblmdb-dev
 NEED_fuzz := clang libclang-rt-dev liblmdb-dev
+NEED_model := spin
 NEED_fuzzers := $(NEED_fuzz)
 NEED_lint := $(NEED_tests) $(NEED_benches) clang clang-format clang-tidy cppcheck binutils g++ patch
 NEED_CC := $(if $(findstring clang,$(CC)),clang $(if $(MODE_FLAGS),libclang-rt-dev))
@@ -288,6 +289,9 @@ test-clients: all lmdb ## run Debian's programs for LMDB on the drop-in (CLIENTS
 PLANTED ?=
 planted: need ## plant faults into a copy, one by one: the tests must find each (PLANTED="03 07" for some)
 	@MAKE="$(MAKE)" BUILD=$(BUILD) MODE=$(MODE) PLANTED="$(PLANTED)" scripts/planted.sh
+
+model: need ## check the models of the protocol with spin, and that changes of them are found
+	@CC='$(CC)' scripts/model.sh $(BUILD)/model
 
 cov: ## test coverage of lib/ and cli/, by file
 	@$(MAKE) --no-print-directory MODE=cov test
