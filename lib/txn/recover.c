@@ -360,12 +360,16 @@ static uint64_t txnid_last_of(const struct recovery *r)
     return kvi_txnid_raise(last);
 }
 
+/* Who could not write says so first: a death between these stores must not leave what looks settled
+ * to the next one, with a snapshot named durable that nobody flushed. */
 static void set_shared(struct recovery *r, bool done)
 {
     struct kvi_shared *shared = r->env->shared;
     uint64_t word = kvi_word(r->chosen.snap.pgno, r->chosen.snap.tag);
     uint64_t durable = word;
 
+    if (!done)
+        atomic_store(&shared->poison, KVI_POISON_PENDING);
     atomic_store(&shared->txnid_last, txnid_last_of(r));
     atomic_store(&shared->rolled_back, r->txnid_lost);
     for (unsigned slot = 0; slot < 2; slot++) {
