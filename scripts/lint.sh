@@ -77,6 +77,11 @@ symbols() {
         echo "$bad"
         return 1
     fi
+    # Or a program that loads one of them late may not get it: dlopen has little of that memory.
+    if readelf -d "$library" "$build/gcc/release/lmdb/liblmdb.so" | grep -q STATIC_TLS; then
+        echo "thread-local variables that must be there from the start (initial-exec)"
+        return 1
+    fi
 }
 
 # What kv.h declares and what the library exports are the same.

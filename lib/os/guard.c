@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "os/os.h"
 
@@ -137,13 +138,40 @@ static bool cover(uintptr_t address)
 
 /* ---- The handler: others ---- */
 
-/* The signal that is with one of the others now, by where the kernel described it and where the
- * handler's frame stood; one who leaves by longjmp does not take it back. Read in a handler: in
- * memory that the thread has from its start. */
-static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+/* The signal that is with one of the others now, in one thread: by where the kernel described it and
+ * where the handler's frame stood. Who leaves by longjmp does not give it back, and takes it again
+ * with its next signal. Not thread-local: in a library that was loaded late that memory may have to
+ * be allocated, which a handler must not, or would have to be there from the start, of which little
+ * is left to such libraries. */
+struct passing {
+    _Atomic(pid_t) thread; /* 0: free */
     const siginfo_t *info;
     uintptr_t frame;
-} passing;
+};
+
+#define PASSING_MAX 64u /* threads; of more some share one, and a circle would not be noticed */
+
+static struct passing passings[PASSING_MAX];
+
+static struct passing *passing_of(pid_t self)
+{
+    unsigned first = (unsigned)self % PASSING_MAX;
+
+    for (unsigned i = 0; i < PASSING_MAX; i++) {
+        if (atomic_load(&passings[(first + i) % PASSING_MAX].thread) == self)
+            return &passings[(first + i) % PASSING_MAX];
+    }
+    for (unsigned i = 0; i < PASSING_MAX; i++) {
+        struct passing *passing = &passings[(first + i) % PASSING_MAX];
+        pid_t none = 0;
+
+        if (atomic_compare_exchange_strong(&passing->thread, &none, self)) {
+            passing->info = NULL;
+            return passing;
+        }
+    }
+    return &passings[first];
+}
 
 /* A fault of the thread itself, which comes again when it goes on. */
 static bool is_fault(const siginfo_t *info)
@@ -193,15 +221,20 @@ static void give(struct found *found, int signo, siginfo_t *info, void *context)
 static KVI_NOINLINE void pass_on(int signo, siginfo_t *info, void *context)
 {
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    pid_t self = gettid();
+    struct passing *passing = passing_of(self);
 
-    if (passing.info == info && frame < passing.frame) {
+    if (passing->info == info && frame < passing->frame) {
         give(atomic_load(&found_first), signo, info, context);
         return;
     }
-    passing.info = info;
-    passing.frame = frame;
+    passing->info = info;
+    passing->frame = frame;
     give(atomic_load(&found_above), signo, info, context);
-    passing.info = NULL;
+    if (atomic_load(&passing->thread) == self) { /* a signal within it may have given it back */
+        passing->info = NULL;
+        atomic_store(&passing->thread, 0);
+    }
 }
 
 static void on_signal(int signo, siginfo_t *info, void *context)
