@@ -22,6 +22,7 @@ struct store_slice {
 };
 
 struct store; /* one open database of one kind */
+struct keys;  /* keys.h */
 
 /* One kind of store. */
 struct store_kind {
@@ -47,6 +48,9 @@ struct store_kind {
     void (*pin)(struct store *store);
     void (*unpin)(struct store *store);
     uint64_t (*file_bytes)(struct store *store);
+    /* Gets all keys in random order, `stride` apart, with nothing of the benchmark's between the
+     * calls: how many were found. A read txn is open. */
+    uint32_t (*get_all)(struct store *store, const struct keys *keys, uint32_t stride);
 };
 
 extern const struct store_kind store_kv;

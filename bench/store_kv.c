@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "keys.h"
 #include "kv.h"
 
 struct store {
@@ -155,7 +156,26 @@ static uint64_t kv_file_bytes(struct store *store)
     return (uint64_t)st.st_size;
 }
 
+static uint32_t kv_get_all(struct store *store, const struct keys *keys, uint32_t stride)
+{
+    uint32_t found = 0;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < keys->count; i++) {
+        struct store_slice key = keys_random(keys, (uint32_t)((uint64_t)i * stride % keys->count));
+        struct kv_val k = {key.size, (void *)(uintptr_t)key.data};
+        struct kv_val v;
+
+        if (kv_get(store->read, KV_MAIN_TABLE, &k, &v) == 0) {
+            found++;
+            sum += *(const uint8_t *)v.data;
+        }
+    }
+    return sum == 1 ? 0 : found;
+}
+
 const struct store_kind store_kv = {
-    "libkv",       kv_open,   kv_close, kv_sync, kv_begin,    kv_do_put, kv_do_del, kv_commit,
-    kv_read_begin, kv_do_get, kv_seek,  kv_next, kv_read_end, kv_pin,    kv_unpin,  kv_file_bytes,
+    "libkv",     kv_open,   kv_close,      kv_sync,       kv_begin,   kv_do_put,
+    kv_do_del,   kv_commit, kv_read_begin, kv_do_get,     kv_seek,    kv_next,
+    kv_read_end, kv_pin,    kv_unpin,      kv_file_bytes, kv_get_all,
 };

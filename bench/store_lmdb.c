@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "keys.h"
+
 #define LMDB_MAP_BYTES ((size_t)64 << 30)
 
 /* What is called of a library: one of two. */
@@ -224,22 +226,41 @@ static uint64_t lmdb_file_bytes(struct store *store)
     return ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
 }
 
+static uint32_t lmdb_get_all(struct store *store, const struct keys *keys, uint32_t stride)
+{
+    int (*get)(MDB_txn *, MDB_dbi, MDB_val *, MDB_val *) = store->calls->get;
+    uint32_t found = 0;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < keys->count; i++) {
+        struct store_slice key = keys_random(keys, (uint32_t)((uint64_t)i * stride % keys->count));
+        MDB_val k = {key.size, (void *)(uintptr_t)key.data};
+        MDB_val v;
+
+        if (get(store->read, store->dbi, &k, &v) == 0) {
+            found++;
+            sum += *(const uint8_t *)v.mv_data;
+        }
+    }
+    return sum == 1 ? 0 : found;
+}
+
 const struct store_kind store_lmdb = {
-    "LMDB",        lmdb_open,   lmdb_close,      lmdb_sync,       lmdb_begin, lmdb_put,
-    lmdb_del,      lmdb_commit, lmdb_read_begin, lmdb_get,        lmdb_seek,  lmdb_next,
-    lmdb_read_end, lmdb_pin,    lmdb_unpin,      lmdb_file_bytes,
+    "LMDB",        lmdb_open,   lmdb_close,      lmdb_sync,       lmdb_begin,   lmdb_put,
+    lmdb_del,      lmdb_commit, lmdb_read_begin, lmdb_get,        lmdb_seek,    lmdb_next,
+    lmdb_read_end, lmdb_pin,    lmdb_unpin,      lmdb_file_bytes, lmdb_get_all,
 };
 
 const struct store_kind store_lmdb_writemap = {
-    "LMDB WRITEMAP", lmdb_open_writemap, lmdb_close,      lmdb_sync,       lmdb_begin, lmdb_put,
-    lmdb_del,        lmdb_commit,        lmdb_read_begin, lmdb_get,        lmdb_seek,  lmdb_next,
-    lmdb_read_end,   lmdb_pin,           lmdb_unpin,      lmdb_file_bytes,
+    "LMDB WRITEMAP", lmdb_open_writemap, lmdb_close,      lmdb_sync,       lmdb_begin,   lmdb_put,
+    lmdb_del,        lmdb_commit,        lmdb_read_begin, lmdb_get,        lmdb_seek,    lmdb_next,
+    lmdb_read_end,   lmdb_pin,           lmdb_unpin,      lmdb_file_bytes, lmdb_get_all,
 };
 
 const struct store_kind store_dropin = {
-    "drop-in",     loaded_open, lmdb_close,      lmdb_sync,       lmdb_begin, lmdb_put,
-    lmdb_del,      lmdb_commit, lmdb_read_begin, lmdb_get,        lmdb_seek,  lmdb_next,
-    lmdb_read_end, lmdb_pin,    lmdb_unpin,      lmdb_file_bytes,
+    "drop-in",     loaded_open, lmdb_close,      lmdb_sync,       lmdb_begin,   lmdb_put,
+    lmdb_del,      lmdb_commit, lmdb_read_begin, lmdb_get,        lmdb_seek,    lmdb_next,
+    lmdb_read_end, lmdb_pin,    lmdb_unpin,      lmdb_file_bytes, lmdb_get_all,
 };
 
 static void symbol(void *handle, const char *name, void *function_out)
