@@ -129,6 +129,10 @@ struct both_kind {
 };
 extern const struct both_kind both_kinds[BOTH_KINDS];
 
+/* Orders that a program may have of its own: by length, then bytes; and bytes backwards. */
+int both_by_length(const MDB_val *a, const MDB_val *b);
+int both_downwards(const MDB_val *a, const MDB_val *b);
+
 /* Random numbers, the same everywhere. */
 struct both_rng {
     uint64_t state[2];

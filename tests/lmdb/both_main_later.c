@@ -150,14 +150,6 @@ static void beside_named(unsigned flags)
     mdb_env_close(env);
 }
 
-static int downwards(const MDB_val *a, const MDB_val *b)
-{
-    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-    int order = memcmp(b->mv_data, a->mv_data, bytes);
-
-    return order ? order : (b->mv_size > a->mv_size) - (b->mv_size < a->mv_size);
-}
-
 static void compared(void)
 {
     MDB_env *env = env_of("compared", 0);
@@ -167,7 +159,7 @@ static void compared(void)
     MDB_dbi main;
 
     CALL(mdb_dbi_open(txn, NULL, 0, &main));
-    CALL(mdb_set_compare(txn, main, downwards));
+    CALL(mdb_set_compare(txn, main, both_downwards));
     see("%d", mdb_cmp(txn, main, &a, &b) < 0);
     put_some(txn, main, "down");
     see_table(txn, main, 10);
@@ -178,7 +170,7 @@ static void compared(void)
     see_table(txn, main, 10);
     CALL(mdb_dbi_open(txn, NULL, 0, &main));
     see("%d", mdb_cmp(txn, main, &a, &b) < 0);
-    CALL(mdb_set_compare(txn, main, downwards));
+    CALL(mdb_set_compare(txn, main, both_downwards));
     see("%d", mdb_cmp(txn, main, &a, &b) < 0);
     CALL(mdb_drop(txn, main, 0));
     put_some(txn, main, "after drop");

@@ -95,23 +95,6 @@ static void own(void)
 
 /* ---- The program's ---- */
 
-static int by_length(const MDB_val *a, const MDB_val *b)
-{
-    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-
-    if (a->mv_size != b->mv_size)
-        return a->mv_size < b->mv_size ? -1 : 1;
-    return memcmp(a->mv_data, b->mv_data, bytes);
-}
-
-static int downwards(const MDB_val *a, const MDB_val *b)
-{
-    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-    int order = memcmp(b->mv_data, a->mv_data, bytes);
-
-    return order ? order : (b->mv_size > a->mv_size) - (b->mv_size < a->mv_size);
-}
-
 /* 'a' and 'A' are equal. */
 static int without_case(const MDB_val *a, const MDB_val *b)
 {
@@ -183,14 +166,14 @@ struct order {
 };
 
 static const struct order orders[] = {
-    {"length", by_length, NULL, 0},
-    {"down", downwards, NULL, 0},
+    {"length", both_by_length, NULL, 0},
+    {"down", both_downwards, NULL, 0},
     {"case", without_case, NULL, 0},
-    {"values down", NULL, downwards, MDB_DUPSORT},
-    {"both", by_length, downwards, MDB_DUPSORT},
+    {"values down", NULL, both_downwards, MDB_DUPSORT},
+    {"both", both_by_length, both_downwards, MDB_DUPSORT},
     {"values without case", NULL, without_case, MDB_DUPSORT},
-    {"values of a plain table", NULL, downwards, 0},
-    {"reverse keys", by_length, NULL, MDB_REVERSEKEY},
+    {"values of a plain table", NULL, both_downwards, 0},
+    {"reverse keys", both_by_length, NULL, MDB_REVERSEKEY},
 };
 
 static MDB_dbi open_ordered(MDB_txn *txn, const struct order *order, const char *name,
@@ -262,11 +245,11 @@ static void changed(void)
     MDB_dbi other;
 
     MUST(mdb_dbi_open(txn, "table", MDB_CREATE, &dbi));
-    CALL(mdb_set_compare(txn, dbi, downwards));
-    CALL(mdb_set_compare(txn, dbi, by_length));
+    CALL(mdb_set_compare(txn, dbi, both_downwards));
+    CALL(mdb_set_compare(txn, dbi, both_by_length));
     put_words(txn, dbi, 0);
     CALL(mdb_drop(txn, dbi, 0));
-    CALL(mdb_set_compare(txn, dbi, downwards));
+    CALL(mdb_set_compare(txn, dbi, both_downwards));
     put_words(txn, dbi, 0);
     see_table(txn, dbi, 40);
     CALL(mdb_drop(txn, dbi, 1));
@@ -279,7 +262,7 @@ static void changed(void)
     MUST(mdb_dbi_open(txn, "table", MDB_CREATE, &dbi));
     CALL(mdb_txn_commit(txn));
     txn = both_begin(env, NULL, 0);
-    CALL(mdb_set_compare(txn, dbi, downwards));
+    CALL(mdb_set_compare(txn, dbi, both_downwards));
     put_words(txn, dbi, 0);
     mdb_txn_abort(txn);
     txn = both_begin(env, NULL, 0);
@@ -294,7 +277,7 @@ static void changed(void)
     MDB_val a = val_str("a");
     MDB_val b = val_str("b");
     see("cmp %d %d", sign(mdb_cmp(txn, dbi, &a, &b)), sign(mdb_cmp(txn, other, &a, &b)));
-    CALL(mdb_set_compare(txn, other, by_length));
+    CALL(mdb_set_compare(txn, other, both_by_length));
     mdb_txn_abort(txn);
     txn = both_begin(env, NULL, 0);
     see("cmp %d %d", sign(mdb_cmp(txn, dbi, &a, &b)), sign(mdb_cmp(txn, other, &a, &b)));
@@ -312,11 +295,11 @@ static void in_read_txn(void)
     MUST(mdb_dbi_open(txn, "table", MDB_CREATE, &dbi));
     CALL(mdb_txn_commit(txn));
     txn = both_begin(env, NULL, MDB_RDONLY);
-    CALL(mdb_set_compare(txn, dbi, downwards));
+    CALL(mdb_set_compare(txn, dbi, both_downwards));
     see_table(txn, dbi, 4);
     CALL(mdb_txn_commit(txn));
     txn = both_begin(env, NULL, 0);
-    CALL(mdb_set_compare(txn, dbi, downwards));
+    CALL(mdb_set_compare(txn, dbi, both_downwards));
     CALL(mdb_txn_commit(txn));
     txn = both_begin(env, NULL, 0);
     see("id %zu", mdb_txn_id(txn));
@@ -334,7 +317,7 @@ static void in_nested(void)
     MDB_dbi dbi;
 
     MUST(mdb_dbi_open(txn, "table", MDB_CREATE, &dbi));
-    CALL(mdb_set_compare(txn, dbi, by_length));
+    CALL(mdb_set_compare(txn, dbi, both_by_length));
     CALL(mdb_txn_begin(env, txn, 0, &child));
     put_words(child, dbi, 0);
     mdb_txn_abort(child);
@@ -491,7 +474,7 @@ static void load(const char *table, unsigned flags)
     txn = both_begin(env, NULL, MDB_RDONLY);
     MUST(mdb_dbi_open(txn, table, 0, &dbi));
     see_table(txn, dbi, 700);
-    CALL(mdb_set_compare(txn, dbi, downwards));
+    CALL(mdb_set_compare(txn, dbi, both_downwards));
     key = val_str("key77");
     CALL_PAIR(mdb_get(txn, dbi, &key, &data), &key, &data);
     mdb_txn_abort(txn);
@@ -510,7 +493,7 @@ static void main_beside(void)
     MDB_val data;
 
     MUST(mdb_dbi_open(txn, NULL, 0, &main));
-    CALL(mdb_set_compare(txn, main, by_length));
+    CALL(mdb_set_compare(txn, main, both_by_length));
     CALL(mdb_dbi_open(txn, "named", MDB_CREATE, &named));
     CALL(both_put(txn, main, "k", "in main", 0));
     CALL(both_put(txn, named, "k", "in named", 0));

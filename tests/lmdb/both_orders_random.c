@@ -10,23 +10,6 @@
 #define PERIODS 30
 #define STEPS 400
 
-static int by_length(const MDB_val *a, const MDB_val *b)
-{
-    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-
-    if (a->mv_size != b->mv_size)
-        return a->mv_size < b->mv_size ? -1 : 1;
-    return memcmp(a->mv_data, b->mv_data, bytes);
-}
-
-static int downwards(const MDB_val *a, const MDB_val *b)
-{
-    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-    int order = memcmp(b->mv_data, a->mv_data, bytes);
-
-    return order ? order : (b->mv_size > a->mv_size) - (b->mv_size < a->mv_size);
-}
-
 static int signed_longs(const MDB_val *a, const MDB_val *b)
 {
     int64_t x;
@@ -46,14 +29,14 @@ struct order {
 };
 
 static const struct order orders[] = {
-    {"length", "table", 0, by_length, NULL},
-    {"down", NULL, 0, downwards, NULL},
+    {"length", "table", 0, both_by_length, NULL},
+    {"down", NULL, 0, both_downwards, NULL},
     {"signed", "table", MDB_INTEGERKEY, signed_longs, NULL},
-    {"values down", "table", MDB_DUPSORT, NULL, downwards},
-    {"both by length", NULL, MDB_DUPSORT, by_length, by_length},
-    {"signed values", "table", MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP, downwards,
+    {"values down", "table", MDB_DUPSORT, NULL, both_downwards},
+    {"both by length", NULL, MDB_DUPSORT, both_by_length, both_by_length},
+    {"signed values", "table", MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP, both_downwards,
      signed_longs},
-    {"fixed down", "table", MDB_DUPSORT | MDB_DUPFIXED, NULL, downwards},
+    {"fixed down", "table", MDB_DUPSORT | MDB_DUPFIXED, NULL, both_downwards},
 };
 
 struct world {
@@ -209,8 +192,8 @@ static void late(void)
     }
     MUST(mdb_txn_commit(txn));
     txn = both_begin(env, NULL, 0);
-    CALL(mdb_set_compare(txn, dbi, by_length));
-    CALL(mdb_set_dupsort(txn, dbi, by_length));
+    CALL(mdb_set_compare(txn, dbi, both_by_length));
+    CALL(mdb_set_dupsort(txn, dbi, both_by_length));
     see_table(txn, dbi, 5);
     CALL(both_put(txn, dbi, "key2", "short", 0));
     CALL(both_put(txn, dbi, "key02500", "1", 0));

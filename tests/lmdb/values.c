@@ -167,3 +167,22 @@ bool both_chance(struct both_rng *rng, unsigned percent)
 {
     return both_below(rng, 100) < percent;
 }
+
+/* ---- Orders ---- */
+
+int both_by_length(const MDB_val *a, const MDB_val *b)
+{
+    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+
+    if (a->mv_size != b->mv_size)
+        return a->mv_size < b->mv_size ? -1 : 1;
+    return memcmp(a->mv_data, b->mv_data, bytes);
+}
+
+int both_downwards(const MDB_val *a, const MDB_val *b)
+{
+    size_t bytes = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+    int order = memcmp(b->mv_data, a->mv_data, bytes);
+
+    return order ? order : (b->mv_size > a->mv_size) - (b->mv_size < a->mv_size);
+}
